@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `huatuo-otel`: kernel observability that speaks OpenTelemetry.
+//!
+//! Data goes one way: `bpf`/`hostfs` → `probes` → `signal` → `export`. A probe knows no exporter
+//! and an exporter knows no probe; `docs/architecture.md` has the picture.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("huatuo-otel observes the Linux kernel and builds on Linux only");
+
+pub mod config;
+pub mod journal;
+pub mod signal;
