@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ladder: each hook of a probe has twins, and the cheapest that this kernel takes is used.
+
+use std::io;
+
+use aya::programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, RawTracePoint};
+use aya::{Btf, Ebpf};
+use serde::Serialize;
+
+use crate::kernel::KernelSupport;
+
+/// How a program reaches a hook, cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Tracepoint with typed arguments.
+    TpBtf,
+    /// Tracepoint with raw arguments.
+    RawTp,
+    /// Entry of a kernel function, patched in.
+    Fentry,
+    /// Entry of a kernel function, by breakpoint or ftrace.
+    Kprobe,
+}
+
+impl Way {
+    /// The word of the kernel's documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Way::TpBtf => "tp_btf",
+            Way::RawTp => "raw_tp",
+            Way::Fentry => "fentry",
+            Way::Kprobe => "kprobe",
+        }
+    }
+}
+
+/// One program that can serve a hook.
+#[derive(Debug, Clone, Copy)]
+pub struct Twin {
+    /// How it attaches.
+    pub way: Way,
+    /// Its name in the object.
+    pub program: &'static str,
+}
+
+/// One place in the kernel, with the programs that can serve it in order of preference.
+#[derive(Debug, Clone, Copy)]
+pub struct Hook {
+    /// Tracepoint or function name.
+    pub target: &'static str,
+    /// Without it the probe cannot do its work.
+    pub required: bool,
+    /// What it is for, in a few words.
+    pub purpose: &'static str,
+    /// Tried in this order.
+    pub twins: &'static [Twin],
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookState {
+    /// A program runs there.
+    Attached,
+    /// This kernel does not have it.
+    Unsupported,
+    /// It should work and does not.
+    Failed,
+}
+
+/// What became of a hook, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct HookVerdict {
+    /// Tracepoint or function name.
+    pub hook: &'static str,
+    /// Without it the probe cannot do its work.
+    pub required: bool,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// What became of it.
+    pub state: HookState,
+    /// The way that was taken.
+    pub way: Option<Way>,
+    /// Why no way could be taken; empty when attached.
+    pub reason: String,
+}
+
+/// Why one twin could not be used.
+struct Refusal {
+    state: HookState,
+    reason: String,
+}
+
+/// Tries the twins of `hook` in order.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+    support: &KernelSupport,
+    hook: &Hook,
+) -> HookVerdict {
+    let mut verdict = HookVerdict {
+        hook: hook.target,
+        required: hook.required,
+        purpose: hook.purpose,
+        state: HookState::Unsupported,
+        way: None,
+        reason: String::new(),
+    };
+    let mut reasons = Vec::new();
+    for twin in hook.twins {
+        let outcome = precondition(twin.way, hook.target, support)
+            .and_then(|()| attach_twin(ebpf, btf, hook.target, twin));
+        match outcome {
+            Ok(()) => {
+                verdict.state = HookState::Attached;
+                verdict.way = Some(twin.way);
+                return verdict;
+            }
+            Err(refusal) => {
+                if refusal.state == HookState::Failed {
+                    verdict.state = HookState::Failed;
+                }
+                reasons.push(format!("{}: {}", twin.way.as_str(), refusal.reason));
+            }
+        }
+    }
+    verdict.reason = reasons.join("; ");
+    verdict
+}
+
+/// What is known before asking the kernel.
+fn precondition(way: Way, target: &str, support: &KernelSupport) -> Result<(), Refusal> {
+    let missing = match way {
+        Way::TpBtf | Way::Fentry if !support.btf => "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
+        Way::Kprobe if !support.kprobes => "this kernel has no kprobes",
+        Way::RawTp if support.has_tracepoint(target) == Some(false) => "no such tracepoint",
+        _ => return Ok(()),
+    };
+    Err(Refusal { state: HookState::Unsupported, reason: missing.to_owned() })
+}
+
+fn attach_twin(
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+    target: &str,
+    twin: &Twin,
+) -> Result<(), Refusal> {
+    let program = ebpf.program_mut(twin.program).ok_or_else(|| Refusal {
+        state: HookState::Failed,
+        reason: format!("program {} is not in the object", twin.program),
+    })?;
+    let no_btf = || Refusal {
+        state: HookState::Unsupported,
+        reason: "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned(),
+    };
+    let result = match twin.way {
+        Way::TpBtf => attach_tp_btf(program, target, btf.ok_or_else(no_btf)?),
+        Way::Fentry => attach_fentry(program, target, btf.ok_or_else(no_btf)?),
+        Way::RawTp => attach_raw_tp(program, target),
+        Way::Kprobe => attach_kprobe(program, target),
+    };
+    result.map_err(|error| refusal(twin.way, &error))
+}
+
+fn attach_tp_btf(program: &mut Program, target: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(target, btf)?;
+    program.attach().map(drop)
+}
+
+fn attach_fentry(program: &mut Program, target: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut FEntry = program.try_into()?;
+    program.load(target, btf)?;
+    program.attach().map(drop)
+}
+
+fn attach_raw_tp(program: &mut Program, target: &str) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = program.try_into()?;
+    program.load()?;
+    program.attach(target).map(drop)
+}
+
+fn attach_kprobe(program: &mut Program, target: &str) -> Result<(), ProgramError> {
+    let program: &mut KProbe = program.try_into()?;
+    program.load()?;
+    program.attach(target, 0).map(drop)
+}
+
+/// An error of the kernel in words, with whether the kernel lacks the thing or refuses it.
+fn refusal(way: Way, error: &ProgramError) -> Refusal {
+    let errno = io_error(error).and_then(io::Error::raw_os_error);
+    let (state, reason) = match (way, errno) {
+        (Way::Fentry, Some(libc::EPERM | libc::EINVAL | ENOTSUPP)) => (
+            HookState::Unsupported,
+            "this kernel refuses to patch functions (lockdown, or no CONFIG_FUNCTION_TRACER)"
+                .to_owned(),
+        ),
+        (_, Some(libc::EPERM | libc::EACCES)) => (
+            HookState::Failed,
+            format!("not permitted; {NEEDS_CAPABILITIES}"),
+        ),
+        (_, Some(libc::ENOENT | libc::ESRCH)) => {
+            (HookState::Unsupported, "this kernel does not have it".to_owned())
+        }
+        _ if matches!(error, ProgramError::Btf(_)) => {
+            (HookState::Unsupported, "not in this kernel's BTF".to_owned())
+        }
+        _ => (HookState::Failed, first_line(&error.to_string())),
+    };
+    Refusal { state, reason }
+}
+
+/// Not in libc: the kernel's own ENOTSUPP, which reaches user space from BPF trampolines.
+const ENOTSUPP: i32 = 524;
+
+/// What a process needs to load and attach our programs.
+pub(super) const NEEDS_CAPABILITIES: &str =
+    "run as root or grant CAP_BPF and CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)";
+
+fn io_error(error: &ProgramError) -> Option<&io::Error> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = source {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        source = current.source();
+    }
+    None
+}
+
+/// Verifier logs have many lines; a verdict has one.
+pub(super) fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(200).collect()
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only module that knows aya: loading, attaching, maps and the ring buffer.
+//!
+//! A probe says what it wants ([`Plan`]); [`Object::load`] tries it hook by hook and returns what
+//! became of each ([`HookVerdict`]). One missing hook never takes a probe down.
+
+mod attach;
+mod map;
+mod object;
+mod ring;
+mod stats;
+
+pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
+pub use map::{CgroupTable, PerCpuTotal, Record};
+pub use object::{Global, LoadError, Object, Plan};
+pub use ring::{RawRecord, RingReader, RingSource};
+pub use stats::{ProgramStats, RunStats, StatsSwitch};

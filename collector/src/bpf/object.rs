@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Loading one BPF object and attaching its hooks.
+
+use std::io;
+
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
+use thiserror::Error;
+
+use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
+use super::map::{CgroupTable, PerCpuTotal, Record};
+use super::ring::RingSource;
+use super::stats::ProgramStats;
+use crate::kernel::KernelSupport;
+
+/// A value set in the object before it is loaded.
+#[derive(Debug)]
+pub enum Global {
+    /// A `bool`.
+    Bool(&'static str, bool),
+    /// An array of `u64`.
+    Words(&'static str, Vec<u64>),
+}
+
+/// What a probe wants from the kernel.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The compiled object.
+    pub object: &'static [u8],
+    /// Its hooks.
+    pub hooks: &'static [Hook],
+    /// Values set before loading.
+    pub globals: Vec<Global>,
+    /// Maps whose size is decided here.
+    pub map_sizes: Vec<(&'static str, u32)>,
+}
+
+/// Why an object could not be loaded; its hooks could not even be tried.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The kernel does not let us.
+    #[error("the kernel does not permit BPF; {NEEDS_CAPABILITIES}")]
+    NotPermitted,
+    /// There is no type information to relocate against.
+    #[error("this kernel has no BTF (/sys/kernel/btf/vmlinux); it needs CONFIG_DEBUG_INFO_BTF=y")]
+    NoBtf,
+    /// Anything else.
+    #[error("load: {0}")]
+    Other(String),
+    /// The object lacks a map that the probe reads.
+    #[error("map {0} is missing or of another type")]
+    Map(&'static str),
+}
+
+/// A loaded object; dropping it detaches everything.
+pub struct Object {
+    ebpf: Ebpf,
+    /// What became of each hook.
+    pub hooks: Vec<HookVerdict>,
+}
+
+impl Object {
+    /// Loads the object and tries each hook.
+    pub fn load(plan: &Plan, support: &KernelSupport, btf: Option<&Btf>) -> Result<Self, LoadError> {
+        let btf = btf.ok_or(LoadError::NoBtf)?;
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(btf));
+        for global in &plan.globals {
+            match global {
+                Global::Bool(name, value) => {
+                    loader.override_global(name, GlobalData::from(if *value { &1u8 } else { &0u8 }), true);
+                }
+                Global::Words(name, words) => {
+                    loader.override_global(name, GlobalData::from(words.as_slice()), true);
+                }
+            }
+        }
+        for (map, size) in &plan.map_sizes {
+            loader.map_max_entries(map, *size);
+        }
+        let mut ebpf = loader.load(plan.object).map_err(|error| load_error(&error))?;
+        let hooks = plan
+            .hooks
+            .iter()
+            .map(|hook| attach::attach(&mut ebpf, Some(btf), support, hook))
+            .collect();
+        Ok(Self { ebpf, hooks })
+    }
+
+    /// Every required hook is attached.
+    pub fn works(&self) -> bool {
+        self.hooks.iter().all(|hook| !hook.required || hook.state == HookState::Attached)
+    }
+
+    /// A map of one value per CPU.
+    pub fn per_cpu_total<T: Record>(&mut self, map: &'static str) -> Result<PerCpuTotal<T>, LoadError> {
+        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
+        PerCpuTotal::new(taken).ok_or(LoadError::Map(map))
+    }
+
+    /// A map keyed by cgroup id.
+    pub fn cgroup_table<T: Record>(&mut self, map: &'static str) -> Result<CgroupTable<T>, LoadError> {
+        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
+        CgroupTable::new(taken).ok_or(LoadError::Map(map))
+    }
+
+    /// A ring buffer of records.
+    pub fn ring(&mut self, map: &'static str) -> Result<RingSource, LoadError> {
+        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
+        RingSource::new(taken).ok_or(LoadError::Map(map))
+    }
+
+    /// Run time and count of the programs that run.
+    pub fn stats(&self) -> ProgramStats {
+        ProgramStats::of(&self.ebpf)
+    }
+}
+
+fn load_error(error: &EbpfError) -> LoadError {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut text = error.to_string();
+    while let Some(current) = source {
+        if let Some(io) = current.downcast_ref::<io::Error>()
+            && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+        {
+            return LoadError::NotPermitted;
+        }
+        text = current.to_string();
+        source = current.source();
+    }
+    LoadError::Other(attach::first_line(&format!("{error}: {text}")))
+}

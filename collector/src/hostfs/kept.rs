@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A file that is read at each collection: kept open, read from its start into a kept buffer.
+//! Opening a procfs file costs more than parsing it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::{MAX_FILE, ReadError};
+
+/// A kept descriptor and buffer.
+#[derive(Debug)]
+pub struct KeptFile {
+    path: PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl KeptFile {
+    /// Opened at the first read.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None, buffer: Vec::new() }
+    }
+
+    /// The file's present content. A descriptor that went stale is opened anew once.
+    pub fn read(&mut self) -> Result<&str, ReadError> {
+        let read = match self.read_kept() {
+            Err(_) if self.file.take().is_some() => self.read_kept(),
+            read => read,
+        };
+        match read {
+            Ok(length) => match std::str::from_utf8(&self.buffer[..length]) {
+                Ok(text) => Ok(text),
+                Err(_) => Err(self.malformed("is not UTF-8 text")),
+            },
+            Err(source) => {
+                self.file = None;
+                Err(ReadError::Io { path: self.path.clone(), source })
+            }
+        }
+    }
+
+    /// An error that names this file.
+    pub fn malformed(&self, what: &'static str) -> ReadError {
+        ReadError::Format { path: self.path.clone(), what }
+    }
+
+    fn read_kept(&mut self) -> io::Result<usize> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(File::open(&self.path)?),
+        };
+        if self.buffer.is_empty() {
+            self.buffer.resize(8 * 1024, 0);
+        }
+        let mut length = 0;
+        loop {
+            let got = file.read_at(&mut self.buffer[length..], length as u64)?;
+            length += got;
+            // Kernel files come whole when the buffer has room for them; room left means the end.
+            if got == 0 || length < self.buffer.len() {
+                return Ok(length);
+            }
+            if self.buffer.len() as u64 >= MAX_FILE {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "over 4 MiB"));
+            }
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn each_read_sees_the_present_content_of_any_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vmstat");
+        fs::write(&path, "short").unwrap();
+        let mut kept = KeptFile::new(path.clone());
+        assert_eq!(kept.read().unwrap(), "short");
+        let long = "x".repeat(100_000);
+        fs::write(&path, &long).unwrap();
+        assert_eq!(kept.read().unwrap(), long);
+        fs::write(&path, "").unwrap();
+        assert_eq!(kept.read().unwrap(), "");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_and_found_once_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loadavg");
+        let mut kept = KeptFile::new(path.clone());
+        assert!(kept.read().unwrap_err().to_string().contains("loadavg"));
+        fs::write(&path, "0.1").unwrap();
+        assert_eq!(kept.read().unwrap(), "0.1");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stat");
+        fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(KeptFile::new(path).read().unwrap_err().to_string().contains("UTF-8"));
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What this kernel is and can.
+
+mod clock;
+mod support;
+
+pub use clock::{boot_to_unix, unix_now};
+pub use support::KernelSupport;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Facts about the running kernel, gathered once at start. Features are asked for, never versions.
+
+use std::path::PathBuf;
+
+use crate::hostfs::HostFs;
+
+/// What this kernel can. Facts only; decisions are made from them elsewhere.
+#[derive(Debug, Clone)]
+pub struct KernelSupport {
+    /// `/sys/kernel/btf/vmlinux` is there.
+    pub btf: bool,
+    /// Probes on kernel functions by breakpoint are built in.
+    pub kprobes: bool,
+    /// The memory controller is mounted as cgroup v1.
+    pub memory_is_v1: bool,
+    /// `events/` of tracefs, where it is mounted.
+    tracepoints: Option<PathBuf>,
+}
+
+impl KernelSupport {
+    /// Asks the running kernel. Hooks are always the running kernel's, so BTF and tracefs are read
+    /// from the real `/sys`, whatever prefix is set for files.
+    pub fn gather(fs: &HostFs) -> Self {
+        let mounts = fs.read_proc("self/mounts").unwrap_or_default();
+        Self {
+            btf: PathBuf::from("/sys/kernel/btf/vmlinux").exists(),
+            kprobes: PathBuf::from("/sys/bus/event_source/devices/kprobe").exists(),
+            memory_is_v1: memory_is_v1(&mounts),
+            tracepoints: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|folder| folder.is_dir()),
+        }
+    }
+
+    /// Whether some subsystem has a tracepoint of that name; `None` where tracefs does not tell.
+    pub fn has_tracepoint(&self, name: &str) -> Option<bool> {
+        let systems = std::fs::read_dir(self.tracepoints.as_ref()?).ok()?;
+        Some(systems.flatten().any(|system| system.path().join(name).is_dir()))
+    }
+}
+
+/// Whether `/proc/self/mounts` shows a v1 hierarchy with the memory controller.
+fn memory_is_v1(mounts: &str) -> bool {
+    mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(2);
+        fields.next() == Some("cgroup")
+            && fields.next().is_some_and(|options| options.split(',').any(|word| word == "memory"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_v1_only_where_a_v1_mount_has_the_controller() {
+        let hybrid = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
+                      cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n";
+        assert!(memory_is_v1(hybrid));
+        assert!(!memory_is_v1("cgroup2 /sys/fs/cgroup cgroup2 rw,memory_recursiveprot 0 0\n"));
+        assert!(!memory_is_v1("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"));
+    }
+}
