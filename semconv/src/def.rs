@@ -141,4 +141,15 @@ pub struct LegacyField {
     pub attribute: &'static AttributeDef,
     /// What a number is multiplied with.
     pub factor: f64,
+    /// How the value is written.
+    pub format: LegacyFormat,
+}
+
+/// How a document of HUATUO writes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyFormat {
+    /// As JSON has it.
+    Plain,
+    /// An integer as text, `0x` and lower-case hexadecimal digits.
+    Hex,
 }

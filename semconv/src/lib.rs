@@ -9,8 +9,8 @@ mod def;
 mod field;
 
 pub use def::{
-    AttributeDef, AttributeType, EventDef, Instrument, LegacyEvent, LegacyField, LegacyKind,
-    LegacyMetric, MetricDef, Select,
+    AttributeDef, AttributeType, EventDef, Instrument, LegacyEvent, LegacyField, LegacyFormat,
+    LegacyKind, LegacyMetric, MetricDef, Select,
 };
 pub use field::{Field, FieldFamily, FieldPattern, FieldRule};
 
