@@ -120,7 +120,8 @@ fn bind_header(header: &Path, bindings: &Path) -> Result<()> {
 /// Emits `pub mod <stem>` with the object's bytes and its names.
 fn write_module(code: &mut String, stem: &str, object: &Path) -> Result<()> {
     let bytes = fs::read(object)?;
-    let file = object::File::parse(&*bytes).with_context(|| format!("parse {}", object.display()))?;
+    let file =
+        object::File::parse(&*bytes).with_context(|| format!("parse {}", object.display()))?;
     writeln!(code, "/// Object `{stem}`.\npub mod {stem} {{")?;
     writeln!(code, "/// The compiled object.")?;
     writeln!(code, "pub static OBJECT: &[u8] = &crate::Aligned(*include_bytes!({object:?})).0;")?;
@@ -142,12 +143,17 @@ fn write_module(code: &mut String, stem: &str, object: &Path) -> Result<()> {
     Ok(())
 }
 
-fn symbols(file: &object::File<'_>, kind: SymbolKind, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+fn symbols(
+    file: &object::File<'_>,
+    kind: SymbolKind,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let mut names: Vec<String> = file
         .symbols()
         .filter(|symbol| symbol.kind() == kind)
         .filter(|symbol| {
-            let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+            let section =
+                symbol.section_index().and_then(|index| file.section_by_index(index).ok());
             section.is_some_and(|section| section.name().is_ok_and(&wanted))
         })
         .filter_map(|symbol| symbol.name().ok().map(str::to_owned))

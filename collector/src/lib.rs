@@ -7,6 +7,16 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("huatuo-otel observes the Linux kernel and builds on Linux only");
 
+pub mod bpf;
+pub mod collect;
 pub mod config;
+pub mod entity;
+pub mod export;
+pub mod hostfs;
 pub mod journal;
+pub mod kernel;
+pub mod probes;
+pub mod server;
 pub mod signal;
+pub mod status;
+pub mod telemetry;

@@ -14,10 +14,7 @@ pub fn registry(registry: &Registry) -> String {
     let events: String = registry.events.iter().map(event).collect();
 
     let keys = |upstream: bool| {
-        let chosen = registry
-            .attributes
-            .iter()
-            .filter(move |a| !upstream || a.upstream);
+        let chosen = registry.attributes.iter().filter(move |a| !upstream || a.upstream);
         list("&AttributeDef", chosen.map(|a| a.item.key.as_str()))
     };
     let names = |status: Option<Status>| {
@@ -46,10 +43,7 @@ pub fn registry(registry: &Registry) -> String {
         names(None),
         names(Some(Status::Exact)),
         names(Some(Status::Defacto)),
-        list(
-            "&EventDef",
-            registry.events.iter().map(|e| e.item.name.as_str())
-        ),
+        list("&EventDef", registry.events.iter().map(|e| e.item.name.as_str())),
     )
 }
 
@@ -64,22 +58,12 @@ fn list<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn attribute(entry: &Entry<Attribute>) -> String {
-    let Attribute {
-        key,
-        kind,
-        brief,
-        annotations,
-        ..
-    } = &entry.item;
+    let Attribute { key, kind, brief, annotations, .. } = &entry.item;
     let (kind, mut members) = match kind {
         AttributeType::Plain(plain) => (plain_type(plain), Vec::new()),
-        AttributeType::Enum(list) => (
-            "String",
-            list.members
-                .iter()
-                .map(|member| member.value.as_str())
-                .collect(),
-        ),
+        AttributeType::Enum(list) => {
+            ("String", list.members.iter().map(|member| member.value.as_str()).collect())
+        }
     };
     members.extend(annotations.more_members.iter().map(String::as_str));
     format!(
@@ -101,14 +85,7 @@ fn plain_type(plain: &PlainType) -> &'static str {
 }
 
 fn metric(entry: &Entry<Metric>) -> String {
-    let Metric {
-        name,
-        instrument,
-        unit,
-        brief,
-        annotations,
-        ..
-    } = &entry.item;
+    let Metric { name, instrument, unit, brief, annotations, .. } = &entry.item;
     let keys = carried(&entry.item.attributes, &annotations.more_attributes);
     let legacy: String = annotations.legacy.iter().map(legacy_metric).collect();
     format!(
@@ -123,15 +100,7 @@ fn metric(entry: &Entry<Metric>) -> String {
 }
 
 fn legacy_metric(legacy: &LegacyMetric) -> String {
-    let LegacyMetric {
-        name,
-        kind,
-        help,
-        factor,
-        labels,
-        select,
-        zones,
-    } = legacy;
+    let LegacyMetric { name, kind, help, factor, labels, select, zones } = legacy;
     let labels: String = labels
         .0
         .iter()
@@ -152,13 +121,7 @@ fn legacy_metric(legacy: &LegacyMetric) -> String {
 }
 
 fn event(entry: &Entry<Event>) -> String {
-    let Event {
-        name,
-        brief,
-        attributes,
-        annotations,
-        ..
-    } = &entry.item;
+    let Event { name, brief, attributes, annotations, .. } = &entry.item;
     let keys = carried(attributes, &[]);
     format!(
         "/// `{name}`: {brief}\npub static {}: EventDef = EventDef {{ name: {name:?}, \
@@ -192,9 +155,6 @@ fn legacy_event(legacy: &LegacyEvent) -> String {
 }
 
 fn references(keys: &[&str]) -> String {
-    let keys: String = keys
-        .iter()
-        .map(|key| format!("&attribute::{}, ", constant(key)))
-        .collect();
+    let keys: String = keys.iter().map(|key| format!("&attribute::{}, ", constant(key))).collect();
     format!("[{keys}]")
 }

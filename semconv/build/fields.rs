@@ -15,10 +15,7 @@ pub fn emit(families: &Families) -> anyhow::Result<String> {
     for family in &families.families {
         code += &emit_family(family)?;
     }
-    let names = families
-        .families
-        .iter()
-        .map(|family| format!("&{}", constant(&family.name)));
+    let names = families.families.iter().map(|family| format!("&{}", constant(&family.name)));
     let names: Vec<String> = names.collect();
     code += &format!(
         "/// Every family.\npub static ALL: &[&FieldFamily] = &[{}];\n}}\n",
@@ -61,10 +58,7 @@ fn emit_family(family: &Family) -> anyhow::Result<String> {
 
 fn emit_rule(rule: &Rule) -> String {
     let words = rule.words.iter().map(|word| format!("Exact({word:?})"));
-    let prefixes = rule
-        .prefixes
-        .iter()
-        .map(|prefix| format!("Prefix({prefix:?})"));
+    let prefixes = rule.prefixes.iter().map(|prefix| format!("Prefix({prefix:?})"));
     let any = rule.any.then(|| "Any".to_owned());
     let patterns = words.chain(prefixes).chain(any);
     patterns

@@ -57,10 +57,7 @@ fn yaml_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
             files.push(path);
         }
     }
@@ -77,15 +74,10 @@ fn parse<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 
 fn add(all: &mut Registry, file: File, path: &Path, upstream: bool) {
     fn entries<T>(items: Vec<T>, file: &Path, upstream: bool) -> impl Iterator<Item = Entry<T>> {
-        items.into_iter().map(move |item| Entry {
-            item,
-            file: file.to_owned(),
-            upstream,
-        })
+        items.into_iter().map(move |item| Entry { item, file: file.to_owned(), upstream })
     }
     let Format::Definition2 = file.file_format;
-    all.attributes
-        .extend(entries(file.attributes, path, upstream));
+    all.attributes.extend(entries(file.attributes, path, upstream));
     all.metrics.extend(entries(file.metrics, path, upstream));
     all.events.extend(entries(file.events, path, upstream));
     all.entities.extend(entries(file.entities, path, upstream));

@@ -8,10 +8,7 @@ use crate::ordered::Ordered;
 /// A registry's `manifest.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "read by Weaver; parsed so that a typing error shows"
-)]
+#[expect(dead_code, reason = "read by Weaver; parsed so that a typing error shows")]
 pub struct Manifest {
     pub description: String,
     pub schema_url: String,

@@ -14,18 +14,8 @@ use crate::model::{Attribute, AttributeRef, Event, Instrument, Metric, Status};
 pub fn check(registry: &Registry) -> anyhow::Result<()> {
     let keys = attributes(registry)?;
     let entities = entities(registry, &keys)?;
-    unique(
-        registry
-            .metrics
-            .iter()
-            .map(|m| (m.item.name.as_str(), &*m.file)),
-    )?;
-    unique(
-        registry
-            .events
-            .iter()
-            .map(|e| (e.item.name.as_str(), &*e.file)),
-    )?;
+    unique(registry.metrics.iter().map(|m| (m.item.name.as_str(), &*m.file)))?;
+    unique(registry.events.iter().map(|e| (e.item.name.as_str(), &*e.file)))?;
     for metric in &registry.metrics {
         metric_entry(metric, &keys)?;
         known_entities(
@@ -37,12 +27,7 @@ pub fn check(registry: &Registry) -> anyhow::Result<()> {
     }
     for event in &registry.events {
         event_entry(event, &keys)?;
-        known_entities(
-            &event.file,
-            &event.item.name,
-            &event.item.entity_associations,
-            &entities,
-        )?;
+        known_entities(&event.file, &event.item.name, &event.item.entity_associations, &entities)?;
     }
     Ok(())
 }
@@ -65,18 +50,8 @@ fn unique<'a>(names: impl Iterator<Item = (&'a str, &'a Path)>) -> anyhow::Resul
 }
 
 fn attributes(registry: &Registry) -> anyhow::Result<Keys<'_>> {
-    unique(
-        registry
-            .attributes
-            .iter()
-            .map(|a| (a.item.key.as_str(), &*a.file)),
-    )?;
-    for Entry {
-        item,
-        file,
-        upstream,
-    } in &registry.attributes
-    {
+    unique(registry.attributes.iter().map(|a| (a.item.key.as_str(), &*a.file)))?;
+    for Entry { item, file, upstream } in &registry.attributes {
         ensure!(
             *upstream || item.annotations.more_members.is_empty(),
             "{}: `{}` is ours, so list all its values under `members`",
@@ -91,11 +66,7 @@ fn attributes(registry: &Registry) -> anyhow::Result<Keys<'_>> {
             item.key
         );
     }
-    Ok(registry
-        .attributes
-        .iter()
-        .map(|a| (a.item.key.as_str(), &a.item))
-        .collect())
+    Ok(registry.attributes.iter().map(|a| (a.item.key.as_str(), &a.item)).collect())
 }
 
 fn entities<'a>(registry: &'a Registry, keys: &Keys) -> anyhow::Result<Vec<&'a str>> {
@@ -104,19 +75,11 @@ fn entities<'a>(registry: &'a Registry, keys: &Keys) -> anyhow::Result<Vec<&'a s
             known(file, &item.kind, &attribute.key, keys)?;
         }
     }
-    Ok(registry
-        .entities
-        .iter()
-        .map(|entity| entity.item.kind.as_str())
-        .collect())
+    Ok(registry.entities.iter().map(|entity| entity.item.kind.as_str()).collect())
 }
 
 fn metric_entry(entry: &Entry<Metric>, keys: &Keys) -> anyhow::Result<()> {
-    let Entry {
-        item: metric,
-        file,
-        upstream,
-    } = entry;
+    let Entry { item: metric, file, upstream } = entry;
     let (name, notes) = (&metric.name, &metric.annotations);
     let at = file.display();
     ensure!(
@@ -149,9 +112,7 @@ fn metric_entry(entry: &Entry<Metric>, keys: &Keys) -> anyhow::Result<()> {
 }
 
 fn event_entry(entry: &Entry<Event>, keys: &Keys) -> anyhow::Result<()> {
-    let Entry {
-        item: event, file, ..
-    } = entry;
+    let Entry { item: event, file, .. } = entry;
     for attribute in &event.attributes {
         known(file, &event.name, &attribute.key, keys)?;
     }

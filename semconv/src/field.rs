@@ -81,9 +81,7 @@ impl FieldFamily {
     pub fn field(&self, word: &str) -> Option<Field> {
         let well_formed = !word.is_empty()
             && word.len() <= 64
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !well_formed {
             return None;
         }
@@ -95,10 +93,8 @@ impl FieldFamily {
         if words.len() >= MAX_WORDS {
             return None;
         }
-        let field = Field {
-            metric: Box::leak(Box::new(self.define(word, rule))),
-            factor: rule.factor,
-        };
+        let field =
+            Field { metric: Box::leak(Box::new(self.define(word, rule))), factor: rule.factor };
         words.insert((self.prefix, word.to_owned()), field);
         Some(field)
     }

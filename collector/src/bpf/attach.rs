@@ -86,6 +86,13 @@ pub struct HookVerdict {
     pub reason: String,
 }
 
+impl HookVerdict {
+    /// The probe cannot do without it, and it is not there.
+    pub fn is_missing(&self) -> bool {
+        self.required && self.state != HookState::Attached
+    }
+}
+
 /// Why one twin could not be used.
 struct Refusal {
     state: HookState,
@@ -132,7 +139,9 @@ pub(super) fn attach(
 /// What is known before asking the kernel.
 fn precondition(way: Way, target: &str, support: &KernelSupport) -> Result<(), Refusal> {
     let missing = match way {
-        Way::TpBtf | Way::Fentry if !support.btf => "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
+        Way::TpBtf | Way::Fentry if !support.btf => {
+            "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
+        }
         Way::Kprobe if !support.kprobes => "this kernel has no kprobes",
         Way::RawTp if support.has_tracepoint(target) == Some(false) => "no such tracepoint",
         _ => return Ok(()),
@@ -196,10 +205,9 @@ fn refusal(way: Way, error: &ProgramError) -> Refusal {
             "this kernel refuses to patch functions (lockdown, or no CONFIG_FUNCTION_TRACER)"
                 .to_owned(),
         ),
-        (_, Some(libc::EPERM | libc::EACCES)) => (
-            HookState::Failed,
-            format!("not permitted; {NEEDS_CAPABILITIES}"),
-        ),
+        (_, Some(libc::EPERM | libc::EACCES)) => {
+            (HookState::Failed, format!("not permitted; {NEEDS_CAPABILITIES}"))
+        }
         (_, Some(libc::ENOENT | libc::ESRCH)) => {
             (HookState::Unsupported, "this kernel does not have it".to_owned())
         }

@@ -3,8 +3,8 @@
 
 use std::ops::Deref;
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::Pod;
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use zerocopy::{FromBytes, KnownLayout};
 
 /// A record type of `ebpf::*::records`.
@@ -36,48 +36,55 @@ impl<T: Record> PerCpuTotal<T> {
     }
 }
 
-/// Values keyed by cgroup id. Entries stay until [`CgroupTable::retain`] removes them: nothing is
-/// evicted behind our back, so a counter never goes backwards.
-pub enum CgroupTable<T: Record> {
-    /// One value per CPU and cgroup.
-    PerCpu(PerCpuHashMap<MapData, u64, Plain<T>>),
+/// Values keyed by cgroup id. Entries stay until [`CgroupTable::remove`]: nothing is evicted behind
+/// our back, so a counter never goes backwards.
+pub struct CgroupTable<T: Record>(Table<T>);
+
+enum Table<T: Record> {
+    /// One value per CPU and cgroup, with what adds up the CPUs.
+    PerCpu(PerCpuHashMap<MapData, u64, Plain<T>>, fn(&[T]) -> T),
     /// One value per cgroup.
     Shared(HashMap<MapData, u64, Plain<T>>),
 }
 
 impl<T: Record> CgroupTable<T> {
-    pub(super) fn new(map: Map) -> Option<Self> {
-        match map {
-            Map::PerCpuHashMap(_) => PerCpuHashMap::try_from(map).ok().map(Self::PerCpu),
-            _ => HashMap::try_from(map).ok().map(Self::Shared),
-        }
+    pub(super) fn shared(map: Map) -> Option<Self> {
+        HashMap::try_from(map).ok().map(|map| Self(Table::Shared(map)))
     }
 
-    /// The ids that have an entry.
-    pub fn ids(&self) -> Result<Vec<u64>, MapError> {
-        match self {
-            Self::PerCpu(map) => map.keys().collect(),
-            Self::Shared(map) => map.keys().collect(),
-        }
+    pub(super) fn per_cpu(map: Map, total: fn(&[T]) -> T) -> Option<Self> {
+        PerCpuHashMap::try_from(map).ok().map(|map| Self(Table::PerCpu(map, total)))
     }
 
-    /// The values of `id`, one per CPU or just one; empty when the entry is gone.
-    pub fn values(&self, id: u64) -> Result<Vec<T>, MapError> {
-        let values = match self {
-            Self::PerCpu(map) => map.get(&id, 0).map(|values| per_cpu(&values)),
-            Self::Shared(map) => map.get(&id, 0).map(|value| vec![value.0]),
+    /// All entries. One that vanishes while we look is left out.
+    pub fn entries(&self) -> Result<Vec<(u64, T)>, MapError> {
+        let ids: Vec<u64> = match &self.0 {
+            Table::PerCpu(map, _) => map.keys().collect::<Result<_, _>>()?,
+            Table::Shared(map) => map.keys().collect::<Result<_, _>>()?,
         };
-        match values {
-            Err(MapError::KeyNotFound) => Ok(Vec::new()),
-            values => values,
+        let mut entries = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.value(id) {
+                Ok(value) => entries.push((id, value)),
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn value(&self, id: u64) -> Result<T, MapError> {
+        match &self.0 {
+            Table::PerCpu(map, total) => Ok(total(&per_cpu(&map.get(&id, 0)?))),
+            Table::Shared(map) => Ok(map.get(&id, 0)?.0),
         }
     }
 
     /// Removes the entry of `id`.
     pub fn remove(&mut self, id: u64) -> Result<(), MapError> {
-        let removed = match self {
-            Self::PerCpu(map) => map.remove(&id),
-            Self::Shared(map) => map.remove(&id),
+        let removed = match &mut self.0 {
+            Table::PerCpu(map, _) => map.remove(&id),
+            Table::Shared(map) => map.remove(&id),
         };
         match removed {
             Err(MapError::KeyNotFound) => Ok(()),
@@ -88,4 +95,9 @@ impl<T: Record> CgroupTable<T> {
 
 fn per_cpu<T: Record>(values: &PerCpuValues<Plain<T>>) -> Vec<T> {
     values.deref().iter().map(|value| value.0).collect()
+}
+
+/// CPUs that may ever be online (`/sys/devices/system/cpu/possible`).
+pub fn possible_cpus() -> usize {
+    aya::util::nr_cpus().unwrap_or(1)
 }

@@ -6,7 +6,7 @@ use std::io;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
 use thiserror::Error;
 
-use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
+use super::attach::{self, Hook, HookVerdict, NEEDS_CAPABILITIES};
 use super::map::{CgroupTable, PerCpuTotal, Record};
 use super::ring::RingSource;
 use super::stats::ProgramStats;
@@ -60,14 +60,22 @@ pub struct Object {
 
 impl Object {
     /// Loads the object and tries each hook.
-    pub fn load(plan: &Plan, support: &KernelSupport, btf: Option<&Btf>) -> Result<Self, LoadError> {
+    pub fn load(
+        plan: &Plan,
+        support: &KernelSupport,
+        btf: Option<&Btf>,
+    ) -> Result<Self, LoadError> {
         let btf = btf.ok_or(LoadError::NoBtf)?;
         let mut loader = EbpfLoader::new();
         loader.btf(Some(btf));
         for global in &plan.globals {
             match global {
                 Global::Bool(name, value) => {
-                    loader.override_global(name, GlobalData::from(if *value { &1u8 } else { &0u8 }), true);
+                    loader.override_global(
+                        name,
+                        GlobalData::from(if *value { &1u8 } else { &0u8 }),
+                        true,
+                    );
                 }
                 Global::Words(name, words) => {
                     loader.override_global(name, GlobalData::from(words.as_slice()), true);
@@ -86,21 +94,32 @@ impl Object {
         Ok(Self { ebpf, hooks })
     }
 
-    /// Every required hook is attached.
-    pub fn works(&self) -> bool {
-        self.hooks.iter().all(|hook| !hook.required || hook.state == HookState::Attached)
-    }
-
     /// A map of one value per CPU.
-    pub fn per_cpu_total<T: Record>(&mut self, map: &'static str) -> Result<PerCpuTotal<T>, LoadError> {
+    pub fn per_cpu_total<T: Record>(
+        &mut self,
+        map: &'static str,
+    ) -> Result<PerCpuTotal<T>, LoadError> {
         let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
         PerCpuTotal::new(taken).ok_or(LoadError::Map(map))
     }
 
-    /// A map keyed by cgroup id.
-    pub fn cgroup_table<T: Record>(&mut self, map: &'static str) -> Result<CgroupTable<T>, LoadError> {
+    /// A map of one value per cgroup.
+    pub fn cgroup_table<T: Record>(
+        &mut self,
+        map: &'static str,
+    ) -> Result<CgroupTable<T>, LoadError> {
         let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
-        CgroupTable::new(taken).ok_or(LoadError::Map(map))
+        CgroupTable::shared(taken).ok_or(LoadError::Map(map))
+    }
+
+    /// A map of one value per cgroup and CPU; `total` adds up the CPUs.
+    pub fn cgroup_table_by<T: Record>(
+        &mut self,
+        map: &'static str,
+        total: fn(&[T]) -> T,
+    ) -> Result<CgroupTable<T>, LoadError> {
+        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
+        CgroupTable::per_cpu(taken, total).ok_or(LoadError::Map(map))
     }
 
     /// A ring buffer of records.

@@ -8,9 +8,11 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread;
 
 use aya::maps::{Map, MapData, RingBuf};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::task::LocalSet;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{LocalSet, spawn_local};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A ring buffer that is not read yet.
 pub struct RingSource(RingBuf<MapData>);
@@ -24,7 +26,7 @@ impl RingSource {
 /// Bytes of one record, as the kernel wrote them.
 #[derive(Debug)]
 pub struct RawRecord {
-    /// Which ring it came from, as given to [`RingReader::start`].
+    /// Which ring it came from, as given to [`RingReader::add`].
     pub source: usize,
     /// The record.
     pub bytes: Vec<u8>,
@@ -35,24 +37,48 @@ pub struct RawRecord {
 pub struct RingReader {
     stop: CancellationToken,
     thread: Option<thread::JoinHandle<()>>,
+    rings: UnboundedSender<Reading>,
     dropped: Arc<AtomicU64>,
+}
+
+/// A ring that is being read; reading ends when this is dropped.
+pub struct RingGuard(#[expect(dead_code, reason = "cancels on drop")] DropGuard);
+
+struct Reading {
+    source: usize,
+    ring: RingSource,
+    stop: CancellationToken,
 }
 
 impl RingReader {
     /// Starts the thread. Records go to `out`.
-    pub fn start(rings: Vec<(usize, RingSource)>, out: SyncSender<RawRecord>) -> io::Result<Self> {
+    pub fn start(out: SyncSender<RawRecord>) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let dropped = Arc::new(AtomicU64::new(0));
+        let (rings, mut added) = unbounded_channel::<Reading>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (stopped, counter) = (stop.clone(), Arc::clone(&dropped));
         let thread = thread::Builder::new().name("ring-reader".to_owned()).spawn(move || {
             let local = LocalSet::new();
-            for (source, ring) in rings {
-                local.spawn_local(drain(source, ring, out.clone(), Arc::clone(&counter)));
-            }
-            local.block_on(&runtime, stopped.cancelled());
+            let reader = stopped.run_until_cancelled(async {
+                while let Some(Reading { source, ring, stop }) = added.recv().await {
+                    let drained = drain(source, ring, out.clone(), Arc::clone(&counter));
+                    spawn_local(async move { stop.run_until_cancelled(drained).await });
+                }
+            });
+            local.block_on(&runtime, reader);
         })?;
-        Ok(Self { stop, thread: Some(thread), dropped })
+        Ok(Self { stop, thread: Some(thread), rings, dropped })
+    }
+
+    /// Reads `ring` too; its records carry `source`.
+    pub fn add(&self, source: usize, ring: RingSource) -> RingGuard {
+        let stop = CancellationToken::new();
+        let reading = Reading { source, ring, stop: stop.clone() };
+        if self.rings.send(reading).is_err() {
+            tracing::error!("the ring reader thread is gone; events are lost");
+        }
+        RingGuard(stop.drop_guard())
     }
 
     /// Records given up because the receiver was behind.
@@ -78,7 +104,7 @@ async fn drain(
     out: SyncSender<RawRecord>,
     dropped: Arc<AtomicU64>,
 ) {
-    let mut ring = match AsyncFd::new(ring.0) {
+    let mut ring = match register(ring) {
         Ok(ring) => ring,
         Err(error) => return tracing::error!(%error, "cannot wait for a BPF ring buffer"),
     };
@@ -99,4 +125,11 @@ async fn drain(
         }
         ready.clear_ready();
     }
+}
+
+fn register(ring: RingSource) -> io::Result<AsyncFd<RingBuf<MapData>>> {
+    #[expect(unsafe_code, reason = "tokio cannot see that the descriptor stays open")]
+    // SAFETY: `RingBuf` owns its map's descriptor and never replaces it; the `AsyncFd` owns both.
+    let registered = unsafe { AsyncFd::register_with_interest(ring.0, Interest::READABLE) };
+    registered.map_err(io::Error::from)
 }

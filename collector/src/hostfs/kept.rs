@@ -15,12 +15,13 @@ pub struct KeptFile {
     path: PathBuf,
     file: Option<File>,
     buffer: Vec<u8>,
+    length: usize,
 }
 
 impl KeptFile {
     /// Opened at the first read.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, buffer: Vec::new() }
+        Self { path, file: None, buffer: Vec::new(), length: 0 }
     }
 
     /// The file's present content. A descriptor that went stale is opened anew once.
@@ -29,11 +30,12 @@ impl KeptFile {
             Err(_) if self.file.take().is_some() => self.read_kept(),
             read => read,
         };
+        self.length = 0;
         match read {
-            Ok(length) => match std::str::from_utf8(&self.buffer[..length]) {
-                Ok(text) => Ok(text),
-                Err(_) => Err(self.malformed("is not UTF-8 text")),
-            },
+            Ok(length) => {
+                self.length = length;
+                self.text()
+            }
             Err(source) => {
                 self.file = None;
                 Err(ReadError::Io { path: self.path.clone(), source })
@@ -41,9 +43,10 @@ impl KeptFile {
         }
     }
 
-    /// An error that names this file.
-    pub fn malformed(&self, what: &'static str) -> ReadError {
-        ReadError::Format { path: self.path.clone(), what }
+    /// What the last read gave; empty where it failed.
+    pub fn text(&self) -> Result<&str, ReadError> {
+        std::str::from_utf8(&self.buffer[..self.length])
+            .map_err(|_| ReadError::Format { path: self.path.clone(), what: "is not UTF-8 text" })
     }
 
     fn read_kept(&mut self) -> io::Result<usize> {

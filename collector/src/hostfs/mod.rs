@@ -2,6 +2,7 @@
 //! The only door to `/proc`, `/sys` and cgroups, so that another root (`--procfs-prefix`) or a
 //! folder of a test stands in for the machine.
 
+mod files;
 mod kept;
 mod mounts;
 pub mod parse;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use files::Files;
 pub use kept::KeptFile;
 pub use mounts::CgroupMount;
 

@@ -25,15 +25,8 @@ struct Ring {
 impl MemoryJournal {
     /// A journal that holds up to `capacity` events (at least one).
     pub fn new(capacity: usize) -> Self {
-        let ring = Ring {
-            events: VecDeque::new(),
-            first: 0,
-        };
-        Self {
-            ring: Mutex::new(ring),
-            head: watch::Sender::new(0),
-            capacity: capacity.max(1),
-        }
+        let ring = Ring { events: VecDeque::new(), first: 0 };
+        Self { ring: Mutex::new(ring), head: watch::Sender::new(0), capacity: capacity.max(1) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Where events are committed before anyone is told of them. Exporters follow it, each with its
 //! own cursor, so that one may be away without holding up another.
 
+mod config;
 mod memory;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::signal::Event;
 
+pub use config::JournalConfig;
 pub use memory::MemoryJournal;
 
 /// Position in the journal: the number of events committed before.
@@ -49,22 +51,14 @@ impl Follower {
     /// Follows everything that the journal holds and will hold.
     pub fn from_start(journal: Arc<dyn Journal>) -> Self {
         let head = journal.head();
-        Self {
-            journal,
-            cursor: 0,
-            head,
-        }
+        Self { journal, cursor: 0, head }
     }
 
     /// Follows what is committed from now on.
     pub fn from_now(journal: Arc<dyn Journal>) -> Self {
         let head = journal.head();
         let cursor = *head.borrow();
-        Self {
-            journal,
-            cursor,
-            head,
-        }
+        Self { journal, cursor, head }
     }
 
     /// Waits for events after the cursor and reads up to `max`. Returns the same events again

@@ -14,6 +14,8 @@ pub struct KernelSupport {
     pub kprobes: bool,
     /// The memory controller is mounted as cgroup v1.
     pub memory_is_v1: bool,
+    /// CPUs that may ever be online; per-CPU maps have a value for each.
+    pub possible_cpus: usize,
     /// `events/` of tracefs, where it is mounted.
     tracepoints: Option<PathBuf>,
 }
@@ -27,6 +29,7 @@ impl KernelSupport {
             btf: PathBuf::from("/sys/kernel/btf/vmlinux").exists(),
             kprobes: PathBuf::from("/sys/bus/event_source/devices/kprobe").exists(),
             memory_is_v1: memory_is_v1(&mounts),
+            possible_cpus: crate::bpf::possible_cpus(),
             tracepoints: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
                 .map(PathBuf::from)
                 .into_iter()

@@ -71,9 +71,6 @@ pub struct Event {
 impl Event {
     /// The value of `key` on the record.
     pub fn get(&self, key: &'static AttributeDef) -> Option<&Value> {
-        self.attributes
-            .iter()
-            .find(|(def, _)| def.key == key.key)
-            .map(|(_, value)| value)
+        self.attributes.iter().find(|(def, _)| def.key == key.key).map(|(_, value)| value)
     }
 }

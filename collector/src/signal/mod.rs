@@ -2,11 +2,13 @@
 //! What was measured and what happened, neutral of how it leaves.
 
 mod event;
+mod recorder;
 mod resource;
 mod snapshot;
 mod value;
 
 pub use event::{Event, RunType, Severity};
+pub use recorder::{EntityRecorder, Recorder};
 pub use resource::{EntityKind, Resource};
 pub use snapshot::{EntityPoints, Histogram, Point, PointValue, Snapshot};
 pub use value::{Attribute, Value};

@@ -26,10 +26,7 @@ pub struct Resource {
 impl Resource {
     /// The value of `key`, if this Resource has it.
     pub fn get(&self, key: &'static AttributeDef) -> Option<&Value> {
-        self.attributes
-            .iter()
-            .find(|(def, _)| def.key == key.key)
-            .map(|(_, value)| value)
+        self.attributes.iter().find(|(def, _)| def.key == key.key).map(|(_, value)| value)
     }
 
     /// The text of `key`, or `""`.

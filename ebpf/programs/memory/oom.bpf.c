@@ -62,13 +62,20 @@ static __always_inline void describe(struct oom_task *out, struct task_struct *t
 	bpf_core_read_str(out->comm, sizeof(out->comm), &task->comm);
 }
 
-static __always_inline void count_kill(u64 cgroup_id, u64 now_ns)
+static __always_inline void count_kill(struct task_struct *victim, u64 now_ns)
 {
-	struct oom_count first = { .start_ns = now_ns };
-	struct oom_count *count;
+	struct kernfs_node *node = BPF_CORE_READ(cgroup_of(victim), kn);
+	u64 cgroup_id = BPF_CORE_READ(node, id);
+	struct oom_count *count = bpf_map_lookup_elem(&cgroup_kills, &cgroup_id);
 
-	bpf_map_update_elem(&cgroup_kills, &cgroup_id, &first, BPF_NOEXIST);
-	count = bpf_map_lookup_elem(&cgroup_kills, &cgroup_id);
+	if (!count) {
+		struct oom_count first = { .start_ns = now_ns };
+
+		bpf_probe_read_kernel_str(first.cgroup_name, sizeof(first.cgroup_name),
+					  BPF_CORE_READ(node, name));
+		bpf_map_update_elem(&cgroup_kills, &cgroup_id, &first, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&cgroup_kills, &cgroup_id);
+	}
 	if (count)
 		__sync_fetch_and_add(&count->kills, 1);
 }
@@ -132,7 +139,7 @@ int mark_victim_raw(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 
 	now_ns = bpf_ktime_get_boot_ns();
-	count_kill(cgroup_id_of(victim), now_ns);
+	count_kill(victim, now_ns);
 	kill = event_reserve(sizeof(*kill), now_ns);
 	if (!kill)
 		return 0;

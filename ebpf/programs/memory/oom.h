@@ -31,6 +31,7 @@ struct oom_kill {
 struct oom_count {
 	unsigned long long start_ns; /* CLOCK_BOOTTIME of the first */
 	unsigned long long kills;
+	char cgroup_name[OOM_CGROUP_NAME_LEN];
 };
 
 #endif

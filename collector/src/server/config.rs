@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `[Server]`, `[EventsWatch]` and `[Journal]`.
+//! `[Server]` and `[EventsWatch]`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// `[Server]`: the HTTP server of `/metrics`, `/v1/events/watch` and `/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerConfig {
     /// Address and port to listen on. Loopback unless you say otherwise.
     #[schemars(with = "String", extend("format" = "socket-address"))]
     pub listen: SocketAddr,
@@ -23,7 +23,7 @@ pub struct Server {
     pub key: PathBuf,
 }
 
-impl Default for Server {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 19704)),
@@ -37,7 +37,7 @@ impl Default for Server {
 /// `[EventsWatch]`: subscribers of `POST /v1/events/watch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct EventsWatch {
+pub struct EventsWatchConfig {
     /// Subscribers at the same time; more get HTTP 429.
     #[schemars(range(min = 1, max = 10000))]
     pub max_clients: usize,
@@ -46,26 +46,8 @@ pub struct EventsWatch {
     pub keep_alive_interval: u64,
 }
 
-impl Default for EventsWatch {
+impl Default for EventsWatchConfig {
     fn default() -> Self {
-        Self {
-            max_clients: 100,
-            keep_alive_interval: 30,
-        }
-    }
-}
-
-/// `[Journal]`: where events wait for those who follow them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct Journal {
-    /// Events kept for followers that are away; older ones are given up and counted.
-    #[schemars(range(min = 1, max = 1000000))]
-    pub max_events: usize,
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self { max_events: 8192 }
+        Self { max_clients: 100, keep_alive_interval: 30 }
     }
 }

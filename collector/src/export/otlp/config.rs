@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// `OTEL_EXPORTER_OTLP_*` variables, which override this section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct Otlp {
+pub struct OtlpConfig {
     /// URL of the Collector, e.g. `http://127.0.0.1:4317`. Empty: nothing is pushed.
     pub endpoint: String,
     /// `grpc` or `http/protobuf`.
@@ -95,7 +95,7 @@ pub enum Compression {
     Zstd,
 }
 
-impl Default for Otlp {
+impl Default for OtlpConfig {
     fn default() -> Self {
         Self {
             endpoint: String::new(),
@@ -117,7 +117,7 @@ impl Default for Otlp {
     }
 }
 
-impl Otlp {
+impl OtlpConfig {
     /// How long one request may take.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `[Storage]`: where events are kept on this host and beyond.
+//! One file of events per tracer in a folder of this host.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// `[Storage.LocalFile]`: one file of events per tracer on this host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct LocalFile {
+pub struct LocalFileConfig {
     /// Folder of the files. Empty: no files.
     pub path: PathBuf,
     /// MiB at which a file is rotated.
@@ -20,12 +20,8 @@ pub struct LocalFile {
     pub max_rotation: usize,
 }
 
-impl Default for LocalFile {
+impl Default for LocalFileConfig {
     fn default() -> Self {
-        Self {
-            path: PathBuf::from("huatuo-local"),
-            rotation_size: 100,
-            max_rotation: 10,
-        }
+        Self { path: PathBuf::from("huatuo-local"), rotation_size: 100, max_rotation: 10 }
     }
 }

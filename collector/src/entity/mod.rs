@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose is it? The host, and the containers that its cgroups tell.
+
+mod cgroup;
+mod container;
+mod host;
+mod tally;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use semconv::attribute;
+
+use crate::config::Config;
+use crate::hostfs::HostFs;
+use crate::signal::{Attribute, EntityKind, Resource, Value};
+
+pub use cgroup::CgroupIndex;
+pub use container::{ContainerName, container_at};
+pub use tally::{Share, Tally};
+
+/// A container that was seen.
+#[derive(Debug)]
+pub struct Container {
+    /// Its id, 64 hex digits.
+    pub id: Arc<str>,
+    /// Its OpenTelemetry Resource.
+    pub resource: Arc<Resource>,
+}
+
+/// Everything that points and events are attributed to.
+pub struct Entities {
+    host: Arc<Resource>,
+    /// What every Resource carries: host identity, region, the user's attributes, the distro.
+    shared: Vec<Attribute>,
+    index: Mutex<CgroupIndex>,
+}
+
+impl Entities {
+    /// Describes this host and looks at its cgroups.
+    pub fn discover(config: &Config, fs: &HostFs, memory_is_v1: bool) -> Self {
+        let (host, shared) = host::describe(config, fs);
+        let index = CgroupIndex::new(fs.cgroup_mount(memory_is_v1), fs);
+        let entities = Self { host: Arc::new(host), shared, index: Mutex::new(index) };
+        entities.refresh();
+        entities
+    }
+
+    /// The host's Resource.
+    pub fn host(&self) -> &Arc<Resource> {
+        &self.host
+    }
+
+    /// Looks at the cgroups anew. Once per collection.
+    pub fn refresh(&self) {
+        self.index().refresh(Instant::now(), &|name| self.container_resource(name));
+    }
+
+    /// The container that `cgroup_id` belongs to, running or ended some minutes ago.
+    pub fn container(&self, cgroup_id: u64) -> Option<Arc<Container>> {
+        self.index().container(cgroup_id)
+    }
+
+    /// The container that `cgroup_id` belongs to, if it runs.
+    pub fn running_container(&self, cgroup_id: u64) -> Option<Arc<Container>> {
+        self.index().running_container(cgroup_id)
+    }
+
+    /// The cgroup is there and belongs to a container.
+    pub fn is_running(&self, cgroup_id: u64) -> bool {
+        self.running_container(cgroup_id).is_some()
+    }
+
+    /// The container of an event: by its cgroup's id, or, where the cgroup was never seen, by the
+    /// last part of its path, which the kernel recorded.
+    pub fn container_of_event(&self, cgroup_id: u64, cgroup_name: &str) -> Option<Arc<Container>> {
+        if let Some(container) = self.look_up(cgroup_id, |index| index.container(cgroup_id)) {
+            return Some(container);
+        }
+        if self.remembers_cgroup(cgroup_id) {
+            return None;
+        }
+        let name = container_at(Path::new(cgroup_name))?;
+        let resource = self.container_resource(&name);
+        let container = Arc::new(Container { id: name.id.into(), resource: Arc::new(resource) });
+        let remembered = Arc::clone(&container);
+        self.index().remember_ended(cgroup_id, cgroup_name, remembered, Instant::now());
+        Some(container)
+    }
+
+    /// Path of the cgroup below its hierarchy's root, `/` for the root itself.
+    pub fn cgroup_path(&self, cgroup_id: u64) -> Option<Arc<str>> {
+        self.look_up(cgroup_id, |index| index.path(cgroup_id))
+    }
+
+    /// The cgroup is there, or ended a short while ago.
+    pub fn remembers_cgroup(&self, cgroup_id: u64) -> bool {
+        self.index().contains(cgroup_id)
+    }
+
+    /// Asks the index; where the id is new to it, looks at the cgroups once more.
+    fn look_up<T>(&self, id: u64, ask: impl Fn(&CgroupIndex) -> Option<T>) -> Option<T> {
+        let mut index = self.index();
+        if !index.contains(id) {
+            index.refresh_for(id, Instant::now(), &|name| self.container_resource(name));
+        }
+        ask(&index)
+    }
+
+    fn container_resource(&self, name: &ContainerName<'_>) -> Resource {
+        let mut attributes = vec![(&attribute::CONTAINER_ID, Value::from(name.id))];
+        if let Some(runtime) = name.runtime {
+            attributes.push((&attribute::CONTAINER_RUNTIME_NAME, Value::Static(runtime)));
+        }
+        attributes.extend(self.shared.iter().cloned());
+        Resource { kind: EntityKind::Container, attributes }
+    }
+
+    fn index(&self) -> MutexGuard<'_, CgroupIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

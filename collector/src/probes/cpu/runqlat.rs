@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Time a runnable task waits for a CPU.
+//! Hook: sched_switch.   Signals: `linux.cpu.runqueue.wait.duration` of the host,
+//! `linux.cgroup.cpu.runqueue.wait.duration` of each container.
+
+use ebpf::cpu_runqlat::records::{RUNQLAT_EDGES, runqlat_histogram};
+use ebpf::cpu_runqlat::{OBJECT, global, map, program};
+use semconv::{MetricDef, metric};
+
+use crate::bpf::{CgroupTable, Global, Hook, Object, PerCpuTotal, Plan, Twin, Way};
+use crate::entity::Tally;
+use crate::kernel::{boot_to_unix, unix_now};
+use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
+use crate::signal::{Histogram, Recorder, UnixNanos};
+
+/// The probe.
+pub static PROBE: ProbeDef =
+    ProbeDef { name: "cpu.runqlat", legacy_names: &["runqlat"], start, decode: None };
+
+const HOOKS: &[Hook] = &[Hook {
+    target: "sched_switch",
+    required: true,
+    purpose: "closes the wait of the task that gets the CPU",
+    twins: &[
+        Twin { way: Way::TpBtf, program: program::SCHED_SWITCH_BTF },
+        Twin { way: Way::RawTp, program: program::SCHED_SWITCH_RAW },
+    ],
+}];
+
+/// Kernel memory that the table of cgroups may take; each cgroup takes a histogram per CPU.
+const TABLE_BYTES: usize = 16 << 20;
+
+fn start(cx: &StartContext<'_>) -> Started {
+    let plan = Plan {
+        object: OBJECT,
+        hooks: HOOKS,
+        globals: vec![
+            Global::Words(global::EDGES_NS, edges_ns(&metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION)),
+            Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
+        ],
+        map_sizes: vec![(map::CGROUP_WAITS, table_size(cx.support.possible_cpus))],
+    };
+    Started::from_object(cx, &plan, |mut object| {
+        let probe = RunQueueWait {
+            host: object.per_cpu_total(map::HOST_WAITS)?,
+            cgroups: object.cgroup_table_by(map::CGROUP_WAITS, total)?,
+            tally: Tally::new(add),
+            attached: unix_now(),
+            _object: object,
+        };
+        Ok(Built { probe: Box::new(probe), ring: None })
+    })
+}
+
+/// The registry's bounds in the kernel's unit.
+fn edges_ns(metric: &MetricDef) -> Vec<u64> {
+    metric.bounds.iter().map(|bound| (bound * 1e9).round() as u64).collect()
+}
+
+/// Cgroups that fit in [`TABLE_BYTES`].
+fn table_size(possible_cpus: usize) -> u32 {
+    let bytes_per_cgroup = possible_cpus.max(1) * size_of::<runqlat_histogram>();
+    (TABLE_BYTES / bytes_per_cgroup).clamp(512, 8192) as u32
+}
+
+struct RunQueueWait {
+    host: PerCpuTotal<runqlat_histogram>,
+    cgroups: CgroupTable<runqlat_histogram>,
+    tally: Tally<runqlat_histogram>,
+    attached: UnixNanos,
+    _object: Object,
+}
+
+impl Probe for RunQueueWait {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let host = total(&self.host.values()?);
+        out.host().histogram(
+            &metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION,
+            Vec::new(),
+            self.attached,
+            seconds(&host),
+        );
+        let entities = cx.entities;
+        let entries = self.cgroups.entries()?;
+        let sums = self.tally.sum(entries, entities, |id, _| entities.container(id));
+        for share in sums.shares.iter().filter(|share| share.running) {
+            out.entity(&share.container.resource).histogram(
+                &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
+                Vec::new(),
+                boot_to_unix(share.value.start_ns),
+                seconds(&share.value),
+            );
+        }
+        for id in sums.forgotten {
+            self.cgroups.remove(id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds up the CPUs. Only the CPU that made an entry knows when; the other CPUs have 0.
+fn total(per_cpu: &[runqlat_histogram]) -> runqlat_histogram {
+    let mut total =
+        runqlat_histogram { start_ns: 0, sum_ns: 0, buckets: [0; RUNQLAT_EDGES as usize + 1] };
+    for cpu in per_cpu {
+        add(&mut total, cpu);
+    }
+    total
+}
+
+/// Adds `other`; the sum counts since the earlier of two known starts.
+fn add(sum: &mut runqlat_histogram, other: &runqlat_histogram) {
+    let starts = [sum.start_ns, other.start_ns];
+    sum.start_ns = starts.into_iter().filter(|start| *start != 0).min().unwrap_or(0);
+    sum.sum_ns += other.sum_ns;
+    for (sum, count) in sum.buckets.iter_mut().zip(other.buckets) {
+        *sum += count;
+    }
+}
+
+fn seconds(waits: &runqlat_histogram) -> Histogram {
+    Histogram { buckets: waits.buckets.to_vec(), sum: waits.sum_ns as f64 / 1e9 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_counts_against_the_bounds_of_the_registry() {
+        for metric in [
+            &metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION,
+            &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
+        ] {
+            assert_eq!(metric.bounds.len(), RUNQLAT_EDGES as usize);
+            let edges = edges_ns(metric);
+            assert_eq!((edges[0], edges[6], edges[12]), (10_000, 10_000_000, 1_000_000_000));
+        }
+    }
+
+    #[test]
+    fn cpus_are_added_up_and_the_start_is_where_it_is_known() {
+        let mut one = total(&[]);
+        one.buckets[0] = 3;
+        one.sum_ns = 500;
+        one.start_ns = 42;
+        let mut other = total(&[]);
+        other.buckets[13] = 1;
+        other.sum_ns = 2_000_000_000;
+        let sum = total(&[one, other]);
+        assert_eq!((sum.start_ns, sum.buckets[0], sum.buckets[13]), (42, 3, 1));
+        let histogram = seconds(&sum);
+        assert_eq!(histogram.count(), 4);
+        assert!((histogram.sum - 2.000_000_5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_table_stays_within_its_memory() {
+        assert_eq!(table_size(2), 8192);
+        assert_eq!(table_size(64), 2048);
+        assert_eq!(table_size(1024), 512);
+        assert_eq!(table_size(0), 8192);
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything the agent observes: [`PROBES`] is the table, each entry one file of the same name.
+
+pub mod cpu;
+mod filter;
+pub mod memory;
+pub mod network;
+
+use aya::Btf;
+use thiserror::Error;
+
+use crate::bpf::{HookVerdict, LoadError, Object, PerCpuTotal, Plan, ProgramStats, RingSource};
+use crate::config::Config;
+use crate::entity::Entities;
+use crate::hostfs::{Files, HostFs, ReadError};
+use crate::kernel::KernelSupport;
+use crate::signal::{Event, Recorder, UnixNanos};
+
+pub use filter::Filter;
+
+/// All probes, in the order in which they are collected.
+pub static PROBES: &[&ProbeDef] = &[
+    &cpu::utilization::PROBE,
+    &cpu::loadavg::PROBE,
+    &cpu::runqlat::PROBE,
+    &memory::oom::PROBE,
+    &memory::vmstat::PROBE,
+    &network::netdev::PROBE,
+];
+
+/// One subject that we observe.
+pub struct ProbeDef {
+    /// `area.subject`, also its path below `probes/`.
+    pub name: &'static str,
+    /// Words of HUATUO's `BlackList` that switch it off, beside its name.
+    pub legacy_names: &'static [&'static str],
+    /// Loads, attaches, opens.
+    pub start: fn(&StartContext<'_>) -> Started,
+    /// Makes an event of one record of its ring; `None` where the record is malformed.
+    pub decode: Option<Decode>,
+}
+
+/// From a record of the kernel to an event.
+pub type Decode = fn(&[u8], &Entities) -> Option<Event>;
+
+/// What a probe may look at when it starts.
+pub struct StartContext<'a> {
+    /// The whole configuration; a probe reads its own section.
+    pub config: &'a Config,
+    /// Files of the host.
+    pub fs: &'a HostFs,
+    /// Facts about the kernel.
+    pub support: &'a KernelSupport,
+    /// Types of the running kernel.
+    pub btf: Option<&'a Btf>,
+}
+
+/// What came of a start.
+pub struct Started {
+    /// The probe, or why it cannot run here.
+    pub probe: Result<Box<dyn Probe>, StartError>,
+    /// What became of its hooks; empty for probes that read files.
+    pub hooks: Vec<HookVerdict>,
+    /// Where the records of its events come from.
+    pub ring: Option<EventRing>,
+    /// Its BPF programs.
+    pub programs: Option<ProgramStats>,
+}
+
+/// How the events of one probe leave the kernel.
+pub struct EventRing {
+    /// Filled by its BPF programs.
+    pub ring: RingSource,
+    /// What the programs held back.
+    pub losses: PerCpuTotal<ebpf::event_loss::event_loss>,
+}
+
+/// Why a probe does not run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Its BPF object was refused.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A hook that it cannot do without is missing; the hook's verdict says why.
+    #[error("{0} cannot be hooked")]
+    Hook(&'static str),
+    /// A file that it reads is not there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// What a probe may look at when it collects.
+pub struct Collect<'a> {
+    /// Files below `/proc`, each read once per collection.
+    pub files: &'a mut Files,
+    /// Whose is it?
+    pub entities: &'a Entities,
+    /// When the machine booted: the start of the kernel's own counters.
+    pub boot_time: UnixNanos,
+    /// Now.
+    pub now: UnixNanos,
+}
+
+/// Why a probe had nothing to say this time.
+#[derive(Debug, Error)]
+pub enum CollectError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A BPF map could not be read.
+    #[error("read BPF map: {0}")]
+    Map(#[from] aya::maps::MapError),
+}
+
+/// A running probe.
+pub trait Probe: Send {
+    /// Records what it measures. What was recorded before an error counts.
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError>;
+}
+
+impl Started {
+    /// A probe that reads files only.
+    pub fn from_files(probe: impl Probe + 'static) -> Self {
+        Self { probe: Ok(Box::new(probe)), hooks: Vec::new(), ring: None, programs: None }
+    }
+
+    /// A probe with a BPF object: `build` makes it from the loaded object. Where a required hook is
+    /// missing nothing runs.
+    pub fn from_object(
+        cx: &StartContext<'_>,
+        plan: &Plan,
+        build: impl FnOnce(Object) -> Result<Built, LoadError>,
+    ) -> Self {
+        let mut object = match Object::load(plan, cx.support, cx.btf) {
+            Ok(object) => object,
+            Err(error) => return Self::failed(error.into(), Vec::new()),
+        };
+        let hooks = std::mem::take(&mut object.hooks);
+        if let Some(missing) = hooks.iter().find(|hook| hook.is_missing()) {
+            return Self::failed(StartError::Hook(missing.hook), hooks);
+        }
+        let programs = object.stats();
+        match build(object) {
+            Ok(Built { probe, ring }) => {
+                Self { probe: Ok(probe), hooks, ring, programs: Some(programs) }
+            }
+            Err(error) => Self::failed(error.into(), hooks),
+        }
+    }
+
+    fn failed(error: StartError, hooks: Vec<HookVerdict>) -> Self {
+        Self { probe: Err(error), hooks, ring: None, programs: None }
+    }
+}
+
+/// What a probe makes of its loaded object.
+pub struct Built {
+    /// The probe.
+    pub probe: Box<dyn Probe>,
+    /// Where the records of its events come from.
+    pub ring: Option<EventRing>,
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where probes put what they measured.
+
+use std::sync::Arc;
+
+use semconv::{Instrument, MetricDef};
+
+use super::{Attribute, EntityPoints, Histogram, Point, PointValue, Resource, Snapshot, UnixNanos};
+
+/// Fills a [`Snapshot`], one probe after the other.
+#[derive(Debug)]
+pub struct Recorder {
+    probe: &'static str,
+    entities: Vec<EntityPoints>,
+}
+
+impl Recorder {
+    /// An empty snapshot of `host`.
+    pub fn new(host: &Arc<Resource>) -> Self {
+        let host = EntityPoints { resource: Arc::clone(host), points: Vec::with_capacity(256) };
+        Self { probe: "", entities: vec![host] }
+    }
+
+    /// What follows is recorded by `probe`.
+    pub fn set_probe(&mut self, probe: &'static str) {
+        self.probe = probe;
+    }
+
+    /// The points of the host.
+    pub fn host(&mut self) -> EntityRecorder<'_> {
+        EntityRecorder { probe: self.probe, points: &mut self.entities[0].points }
+    }
+
+    /// The points of a container.
+    pub fn entity(&mut self, resource: &Arc<Resource>) -> EntityRecorder<'_> {
+        let found = self.entities.iter().rposition(|e| Arc::ptr_eq(&e.resource, resource));
+        let index = found.unwrap_or_else(|| {
+            let points = Vec::with_capacity(64);
+            self.entities.push(EntityPoints { resource: Arc::clone(resource), points });
+            self.entities.len() - 1
+        });
+        EntityRecorder { probe: self.probe, points: &mut self.entities[index].points }
+    }
+
+    /// Points recorded so far.
+    pub fn len(&self) -> usize {
+        self.entities.iter().map(|entity| entity.points.len()).sum()
+    }
+
+    /// Nothing is recorded yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The snapshot, taken at `time`.
+    pub fn finish(mut self, time: UnixNanos) -> Snapshot {
+        self.entities.retain(|entity| !entity.points.is_empty());
+        Snapshot { time, entities: self.entities }
+    }
+}
+
+/// Records the points of one entity.
+#[derive(Debug)]
+pub struct EntityRecorder<'a> {
+    probe: &'static str,
+    points: &'a mut Vec<Point>,
+}
+
+impl EntityRecorder<'_> {
+    /// A gauge.
+    pub fn gauge(&mut self, metric: &'static MetricDef, attributes: Vec<Attribute>, value: f64) {
+        debug_assert_eq!(metric.instrument, Instrument::Gauge, "{}", metric.name);
+        self.push(metric, attributes, 0, PointValue::Double(value));
+    }
+
+    /// A sum of whole things since `start`. A value that OTLP cannot carry (over 2^63) gives no
+    /// point.
+    pub fn sum(
+        &mut self,
+        metric: &'static MetricDef,
+        attributes: Vec<Attribute>,
+        start: UnixNanos,
+        value: u64,
+    ) {
+        debug_assert!(is_sum(metric), "{}", metric.name);
+        if let Ok(value) = i64::try_from(value) {
+            self.push(metric, attributes, start, PointValue::Int(value));
+        }
+    }
+
+    /// A sum of fractions, e.g. seconds, since `start`.
+    pub fn sum_f64(
+        &mut self,
+        metric: &'static MetricDef,
+        attributes: Vec<Attribute>,
+        start: UnixNanos,
+        value: f64,
+    ) {
+        debug_assert!(is_sum(metric), "{}", metric.name);
+        self.push(metric, attributes, start, PointValue::Double(value));
+    }
+
+    /// A distribution since `start`.
+    pub fn histogram(
+        &mut self,
+        metric: &'static MetricDef,
+        attributes: Vec<Attribute>,
+        start: UnixNanos,
+        histogram: Histogram,
+    ) {
+        debug_assert_eq!(metric.instrument, Instrument::Histogram, "{}", metric.name);
+        debug_assert_eq!(histogram.buckets.len(), metric.bounds.len() + 1, "{}", metric.name);
+        self.push(metric, attributes, start, PointValue::Histogram(histogram));
+    }
+
+    fn push(
+        &mut self,
+        metric: &'static MetricDef,
+        attributes: Vec<Attribute>,
+        start: UnixNanos,
+        value: PointValue,
+    ) {
+        debug_assert_eq!(metric.probe, self.probe, "{} belongs to another probe", metric.name);
+        debug_assert!(
+            attributes
+                .iter()
+                .all(|(key, _)| metric.attributes.iter().any(|def| def.key == key.key)),
+            "{} does not declare all of {attributes:?}",
+            metric.name
+        );
+        self.points.push(Point { metric, attributes, start, value });
+    }
+}
+
+fn is_sum(metric: &MetricDef) -> bool {
+    matches!(metric.instrument, Instrument::Counter | Instrument::UpDownCounter)
+}
