@@ -8,9 +8,12 @@
 compile_error!("huatuo-otel observes the Linux kernel and builds on Linux only");
 
 pub mod bpf;
+pub mod check;
+pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod entity;
+pub mod events;
 pub mod export;
 pub mod hostfs;
 pub mod journal;

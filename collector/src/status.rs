@@ -118,6 +118,14 @@ impl Board {
         }
     }
 
+    /// Notes how often a probe was started anew.
+    pub fn set_restarts(&self, probe: &'static str, restarts: u64) {
+        let mut probes = lock(&self.probes);
+        if let Some(known) = probes.iter_mut().find(|known| known.probe == probe) {
+            known.restarts = restarts;
+        }
+    }
+
     /// Notes what a probe's collection came to; an empty `error` is none.
     pub fn set_last_error(&self, probe: &'static str, error: &str) {
         let mut probes = lock(&self.probes);

@@ -4,8 +4,14 @@
 use std::ops::Deref;
 
 use aya::Pod;
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use thiserror::Error;
 use zerocopy::{FromBytes, KnownLayout};
+
+/// A map could not be read.
+#[derive(Debug, Error)]
+#[error("read BPF map: {0}")]
+pub struct MapError(#[from] aya::maps::MapError);
 
 /// A record type of `ebpf::*::records`.
 pub trait Record: FromBytes + KnownLayout + Copy + Send + 'static {}
@@ -66,14 +72,14 @@ impl<T: Record> CgroupTable<T> {
         for id in ids {
             match self.value(id) {
                 Ok(value) => entries.push((id, value)),
-                Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error),
+                Err(aya::maps::MapError::KeyNotFound) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(entries)
     }
 
-    fn value(&self, id: u64) -> Result<T, MapError> {
+    fn value(&self, id: u64) -> Result<T, aya::maps::MapError> {
         match &self.0 {
             Table::PerCpu(map, total) => Ok(total(&per_cpu(&map.get(&id, 0)?))),
             Table::Shared(map) => Ok(map.get(&id, 0)?.0),
@@ -87,8 +93,8 @@ impl<T: Record> CgroupTable<T> {
             Table::Shared(map) => map.remove(&id),
         };
         match removed {
-            Err(MapError::KeyNotFound) => Ok(()),
-            removed => removed,
+            Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            removed => removed.map_err(MapError),
         }
     }
 }

@@ -51,6 +51,16 @@ pub enum LoadError {
     Map(&'static str),
 }
 
+/// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
+pub struct KernelTypes(Btf);
+
+impl KernelTypes {
+    /// `None` where the kernel has none.
+    pub fn read() -> Option<Self> {
+        Btf::from_sys_fs().ok().map(Self)
+    }
+}
+
 /// A loaded object; dropping it detaches everything.
 pub struct Object {
     ebpf: Ebpf,
@@ -63,9 +73,9 @@ impl Object {
     pub fn load(
         plan: &Plan,
         support: &KernelSupport,
-        btf: Option<&Btf>,
+        types: Option<&KernelTypes>,
     ) -> Result<Self, LoadError> {
-        let btf = btf.ok_or(LoadError::NoBtf)?;
+        let btf = &types.ok_or(LoadError::NoBtf)?.0;
         let mut loader = EbpfLoader::new();
         loader.btf(Some(btf));
         for global in &plan.globals {

@@ -38,15 +38,25 @@ pub struct RingReader {
     stop: CancellationToken,
     thread: Option<thread::JoinHandle<()>>,
     rings: UnboundedSender<Reading>,
-    dropped: Arc<AtomicU64>,
 }
 
 /// A ring that is being read; reading ends when this is dropped.
-pub struct RingGuard(#[expect(dead_code, reason = "cancels on drop")] DropGuard);
+pub struct RingGuard {
+    _stop: DropGuard,
+    dropped: Arc<AtomicU64>,
+}
+
+impl RingGuard {
+    /// Records given up because the receiver was behind.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
 
 struct Reading {
     source: usize,
     ring: RingSource,
+    dropped: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -54,36 +64,34 @@ impl RingReader {
     /// Starts the thread. Records go to `out`.
     pub fn start(out: SyncSender<RawRecord>) -> io::Result<Self> {
         let stop = CancellationToken::new();
-        let dropped = Arc::new(AtomicU64::new(0));
         let (rings, mut added) = unbounded_channel::<Reading>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let (stopped, counter) = (stop.clone(), Arc::clone(&dropped));
+        let stopped = stop.clone();
         let thread = thread::Builder::new().name("ring-reader".to_owned()).spawn(move || {
             let local = LocalSet::new();
             let reader = stopped.run_until_cancelled(async {
-                while let Some(Reading { source, ring, stop }) = added.recv().await {
-                    let drained = drain(source, ring, out.clone(), Arc::clone(&counter));
-                    spawn_local(async move { stop.run_until_cancelled(drained).await });
+                while let Some(reading) = added.recv().await {
+                    let out = out.clone();
+                    spawn_local(async move {
+                        let stop = reading.stop.clone();
+                        stop.run_until_cancelled(drain(reading, out)).await
+                    });
                 }
             });
             local.block_on(&runtime, reader);
         })?;
-        Ok(Self { stop, thread: Some(thread), rings, dropped })
+        Ok(Self { stop, thread: Some(thread), rings })
     }
 
     /// Reads `ring` too; its records carry `source`.
     pub fn add(&self, source: usize, ring: RingSource) -> RingGuard {
         let stop = CancellationToken::new();
-        let reading = Reading { source, ring, stop: stop.clone() };
-        if self.rings.send(reading).is_err() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let guard = RingGuard { _stop: stop.clone().drop_guard(), dropped: Arc::clone(&dropped) };
+        if self.rings.send(Reading { source, ring, dropped, stop }).is_err() {
             tracing::error!("the ring reader thread is gone; events are lost");
         }
-        RingGuard(stop.drop_guard())
-    }
-
-    /// Records given up because the receiver was behind.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        guard
     }
 }
 
@@ -98,12 +106,8 @@ impl Drop for RingReader {
     }
 }
 
-async fn drain(
-    source: usize,
-    ring: RingSource,
-    out: SyncSender<RawRecord>,
-    dropped: Arc<AtomicU64>,
-) {
+async fn drain(reading: Reading, out: SyncSender<RawRecord>) {
+    let Reading { source, ring, dropped, .. } = reading;
     let mut ring = match register(ring) {
         Ok(ring) => ring,
         Err(error) => return tracing::error!(%error, "cannot wait for a BPF ring buffer"),

@@ -6,10 +6,12 @@ mod filter;
 pub mod memory;
 pub mod network;
 
-use aya::Btf;
 use thiserror::Error;
 
-use crate::bpf::{HookVerdict, LoadError, Object, PerCpuTotal, Plan, ProgramStats, RingSource};
+use crate::bpf::{
+    HookVerdict, KernelTypes, LoadError, MapError, Object, PerCpuTotal, Plan, ProgramStats,
+    RingSource,
+};
 use crate::config::Config;
 use crate::entity::Entities;
 use crate::hostfs::{Files, HostFs, ReadError};
@@ -52,7 +54,7 @@ pub struct StartContext<'a> {
     /// Facts about the kernel.
     pub support: &'a KernelSupport,
     /// Types of the running kernel.
-    pub btf: Option<&'a Btf>,
+    pub types: Option<&'a KernelTypes>,
 }
 
 /// What came of a start.
@@ -108,8 +110,8 @@ pub enum CollectError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A BPF map could not be read.
-    #[error("read BPF map: {0}")]
-    Map(#[from] aya::maps::MapError),
+    #[error(transparent)]
+    Map(#[from] MapError),
 }
 
 /// A running probe.
@@ -131,7 +133,7 @@ impl Started {
         plan: &Plan,
         build: impl FnOnce(Object) -> Result<Built, LoadError>,
     ) -> Self {
-        let mut object = match Object::load(plan, cx.support, cx.btf) {
+        let mut object = match Object::load(plan, cx.support, cx.types) {
             Ok(object) => object,
             Err(error) => return Self::failed(error.into(), Vec::new()),
         };

@@ -4,9 +4,11 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Histogram, Meter};
-use opentelemetry::{KeyValue, global};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram};
 use semconv::{MetricDef, attribute, metric};
+
+use super::instrument;
 
 /// Counts what one exporter sent, could not send, and gave up.
 #[derive(Debug, Clone)]
@@ -18,25 +20,10 @@ pub struct ExporterMeter {
 }
 
 static DROPPED: LazyLock<Counter<u64>> =
-    LazyLock::new(|| counter(&metric::HUATUO_EXPORTER_DROPPED));
+    LazyLock::new(|| instrument::counter(&metric::HUATUO_EXPORTER_DROPPED));
 
-static DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| {
-    let def = &metric::OTEL_SDK_EXPORTER_OPERATION_DURATION;
-    meter()
-        .f64_histogram(def.name)
-        .with_unit(def.unit)
-        .with_description(def.brief)
-        .with_boundaries(def.bounds.to_vec())
-        .build()
-});
-
-fn meter() -> Meter {
-    global::meter("huatuo-otel")
-}
-
-fn counter(def: &'static MetricDef) -> Counter<u64> {
-    meter().u64_counter(def.name).with_unit(def.unit).with_description(def.brief).build()
-}
+static DURATION: LazyLock<Histogram<f64>> =
+    LazyLock::new(|| instrument::histogram(&metric::OTEL_SDK_EXPORTER_OPERATION_DURATION));
 
 impl ExporterMeter {
     /// For an exporter of metrics. `kind` and `name` become `otel.component.type` and
@@ -56,7 +43,7 @@ impl ExporterMeter {
                 KeyValue::new(attribute::OTEL_COMPONENT_TYPE.key, kind),
                 KeyValue::new(attribute::OTEL_COMPONENT_NAME.key, name),
             ],
-            exported: counter(exported),
+            exported: instrument::counter(exported),
             dropped: &DROPPED,
             duration: &DURATION,
         }

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One collection over all probes. A probe that panics is stopped and started anew later; the
+//! others go on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::starter::{Running, RunningRing, Starter};
+use super::{Costs, Lost, ProgramCost};
+use crate::entity::Entities;
+use crate::hostfs::{Files, parse};
+use crate::kernel::unix_now;
+use crate::probes::{Collect, PROBES};
+use crate::signal::{Recorder, Snapshot, UnixNanos};
+use crate::telemetry::CollectionMeter;
+
+/// Wait before a probe that panicked is started anew; doubles with each further panic.
+const FIRST_RESTART: Duration = Duration::from_secs(10);
+/// The longest such wait.
+const LAST_RESTART: Duration = Duration::from_secs(3600);
+
+/// All probes, and what they share.
+pub struct Collector {
+    starter: Starter,
+    /// Entry `i` is `PROBES[i]`.
+    slots: Vec<Slot>,
+    files: Files,
+    entities: Arc<Entities>,
+    boot_time: UnixNanos,
+    meter: CollectionMeter,
+    series: u64,
+}
+
+#[derive(Default)]
+struct Slot {
+    running: Option<Running>,
+    /// When to start it anew.
+    restart: Option<Instant>,
+    restarts: u64,
+    /// Losses of the runs before this one.
+    lost: [u64; 3],
+}
+
+impl Collector {
+    /// Starts all probes.
+    pub fn start(starter: Starter, entities: Arc<Entities>) -> Self {
+        let running = starter.start_all().into_iter();
+        Self {
+            slots: running.map(|running| Slot { running, ..Slot::default() }).collect(),
+            files: Files::new(&starter.fs),
+            boot_time: boot_time(&starter),
+            starter,
+            entities,
+            meter: CollectionMeter::new(),
+            series: 0,
+        }
+    }
+
+    /// Asks every probe.
+    pub fn collect(&mut self) -> Snapshot {
+        let _span = tracing::info_span!("collect").entered();
+        let begin = Instant::now();
+        self.files.begin_collection();
+        self.entities.refresh();
+        let mut recorder = Recorder::new(self.entities.host());
+        for index in 0..self.slots.len() {
+            self.revive(index, begin);
+            self.ask(index, &mut recorder);
+        }
+        self.series = recorder.len() as u64;
+        self.meter.collected(begin.elapsed(), self.series);
+        recorder.finish(unix_now())
+    }
+
+    fn ask(&mut self, index: usize, recorder: &mut Recorder) {
+        let Some(running) = &mut self.slots[index].running else { return };
+        let name = PROBES[index].name;
+        let begin = Instant::now();
+        recorder.set_probe(name);
+        let mut cx = Collect {
+            files: &mut self.files,
+            entities: &self.entities,
+            boot_time: self.boot_time,
+            now: unix_now(),
+        };
+        let probe = &mut running.probe;
+        let outcome = catch_unwind(AssertUnwindSafe(|| probe.collect(&mut cx, recorder)));
+        self.meter.probe_collected(name, begin.elapsed());
+        let board = &self.starter.board;
+        match outcome {
+            Ok(Ok(())) => board.set_last_error(name, ""),
+            Ok(Err(error)) => board.set_last_error(name, &error.to_string()),
+            Err(_) => {
+                board.set_last_error(name, "panicked; it is started anew later");
+                self.slots[index].bury(begin);
+            }
+        }
+    }
+
+    fn revive(&mut self, index: usize, now: Instant) {
+        let slot = &mut self.slots[index];
+        if slot.restart.is_some_and(|at| at <= now) {
+            slot.restart = None;
+            slot.restarts += 1;
+            slot.running = self.starter.restart(index, slot.restarts);
+        }
+    }
+
+    /// Detaches everything: from here on nothing new happens.
+    pub fn stop(&mut self) {
+        for slot in &mut self.slots {
+            *slot = Slot { lost: slot.lost_so_far(), ..Slot::default() };
+        }
+        self.starter.rings = None;
+    }
+
+    /// What the probes cost and lost so far.
+    pub fn costs(&self) -> Costs {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let stats = running.filter_map(|running| running.programs.as_ref());
+        let programs = stats.flat_map(|stats| stats.read()).map(|(name, stats)| ProgramCost {
+            program: name.to_owned(),
+            seconds: stats.time_ns as f64 / 1e9,
+            runs: stats.count,
+        });
+        let lost = PROBES.iter().zip(&self.slots).filter(|(def, _)| def.decode.is_some());
+        let lost = lost.map(|(def, slot)| {
+            let [rate_limited, ring_full, queue_full] = slot.lost_so_far();
+            Lost { probe: def.name, rate_limited, ring_full, queue_full }
+        });
+        Costs { programs: programs.collect(), lost: lost.collect(), series: self.series }
+    }
+}
+
+impl Slot {
+    /// Stops the probe after a panic.
+    fn bury(&mut self, now: Instant) {
+        self.lost = self.lost_so_far();
+        self.running = None;
+        let doubled = FIRST_RESTART * 2u32.pow(self.restarts.min(16) as u32);
+        self.restart = Some(now + doubled.min(LAST_RESTART));
+    }
+
+    fn lost_so_far(&self) -> [u64; 3] {
+        let [mut limited, mut full, mut behind] = self.lost;
+        let running = self.running.as_ref();
+        if let Some(RunningRing { guard, losses }) = running.and_then(|run| run.events.as_ref()) {
+            for cpu in losses.values().unwrap_or_default() {
+                limited += cpu.rate_limited;
+                full += cpu.ring_full;
+            }
+            behind += guard.dropped();
+        }
+        [limited, full, behind]
+    }
+}
+
+/// When the machine booted (`btime` of `/proc/stat`), read once: a later step of the wall clock
+/// must not move the start of counters.
+fn boot_time(starter: &Starter) -> UnixNanos {
+    let seconds = starter.fs.read_proc("stat").ok().and_then(|text| parse::field(&text, "btime"));
+    seconds.map_or_else(unix_now, |seconds| seconds.saturating_mul(1_000_000_000))
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Takes snapshots: asks each probe once, and shares the answer among all who want it.
+
+mod collector;
+mod costs;
+mod starter;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::signal::Snapshot;
+
+pub use collector::Collector;
+pub use costs::{Costs, Lost, ProgramCost};
+pub use starter::Starter;
+
+/// Where exporters get snapshots from. Clones share the last one.
+#[derive(Clone)]
+pub struct Snapshots {
+    collector: Arc<Mutex<Collector>>,
+    last: Arc<tokio::sync::Mutex<Option<Taken>>>,
+}
+
+struct Taken {
+    at: Instant,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Snapshots {
+    /// Shares what `collector` takes.
+    pub fn new(collector: Collector) -> Self {
+        Self {
+            collector: Arc::new(Mutex::new(collector)),
+            last: Arc::new(tokio::sync::Mutex::new(None)),
+        }
+    }
+
+    /// A snapshot not older than `max_age`; taken now where the last one is older. Those who ask
+    /// meanwhile wait for the same one.
+    pub async fn within(&self, max_age: Duration) -> Arc<Snapshot> {
+        let mut last = self.last.lock().await;
+        if let Some(taken) = last.as_ref().filter(|taken| taken.at.elapsed() <= max_age) {
+            return Arc::clone(&taken.snapshot);
+        }
+        let collector = Arc::clone(&self.collector);
+        let taken = tokio::task::spawn_blocking(move || {
+            collector.lock().unwrap_or_else(PoisonError::into_inner).collect()
+        });
+        match taken.await {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                *last = Some(Taken { at: Instant::now(), snapshot: Arc::clone(&snapshot) });
+                snapshot
+            }
+            Err(error) => {
+                tracing::error!(%error, "the collection failed as a whole; nothing is exported");
+                Arc::new(Snapshot { time: crate::kernel::unix_now(), entities: Vec::new() })
+            }
+        }
+    }
+
+    /// Asks the collector itself, e.g. for what its programs cost.
+    pub fn with_collector<T>(&self, ask: impl FnOnce(&mut Collector) -> T) -> T {
+        ask(&mut self.collector.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starts probes, at first and after a panic, and says what became of them.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::bpf::{HookState, HookVerdict, KernelTypes, LoadError, RingGuard, RingReader};
+use crate::bpf::{PerCpuTotal, ProgramStats};
+use crate::config::Config;
+use crate::hostfs::{HostFs, ReadError};
+use crate::kernel::KernelSupport;
+use crate::probes::{EventRing, PROBES, Probe, ProbeDef, StartContext, StartError, Started};
+use crate::status::{Board, ProbeState, ProbeVerdict};
+
+/// What every probe is started with.
+pub struct Starter {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Files of the host.
+    pub fs: HostFs,
+    /// Facts about the kernel.
+    pub support: KernelSupport,
+    /// Where verdicts go.
+    pub board: Arc<Board>,
+    /// Reads the rings of the probes; without one, events stay in the kernel.
+    pub rings: Option<RingReader>,
+}
+
+/// A probe that runs, with all that ends when it is dropped.
+pub(super) struct Running {
+    pub probe: Box<dyn Probe>,
+    pub events: Option<RunningRing>,
+    pub programs: Option<ProgramStats>,
+}
+
+/// A ring that is being read, and what its programs held back.
+pub(super) struct RunningRing {
+    pub guard: RingGuard,
+    pub losses: PerCpuTotal<ebpf::event_loss::event_loss>,
+}
+
+impl Starter {
+    /// Starts all probes that the configuration does not turn off. Entry `i` is `PROBES[i]`.
+    pub(super) fn start_all(&self) -> Vec<Option<Running>> {
+        // Read once for all: the types of the whole kernel take some MiB while they are held.
+        let types = KernelTypes::read();
+        PROBES
+            .iter()
+            .enumerate()
+            .map(|(index, def)| {
+                if self.is_disabled(def) {
+                    let reason = "turned off by BlackList or --disable-tracing".to_owned();
+                    self.stopped(def, ProbeState::Disabled, reason, Vec::new());
+                    return None;
+                }
+                self.start(index, types.as_ref())
+            })
+            .collect()
+    }
+
+    /// Starts a probe anew, `restarts` times now.
+    pub(super) fn restart(&self, index: usize, restarts: u64) -> Option<Running> {
+        let running = self.start(index, KernelTypes::read().as_ref());
+        self.board.set_restarts(PROBES[index].name, restarts);
+        running
+    }
+
+    fn start(&self, index: usize, types: Option<&KernelTypes>) -> Option<Running> {
+        let def = PROBES[index];
+        let _span = tracing::debug_span!("start probe", probe = def.name).entered();
+        let cx = StartContext { config: &self.config, fs: &self.fs, support: &self.support, types };
+        let started = match catch_unwind(AssertUnwindSafe(|| (def.start)(&cx))) {
+            Ok(started) => started,
+            Err(_) => {
+                self.stopped(def, ProbeState::Failed, "panicked at start".to_owned(), Vec::new());
+                return None;
+            }
+        };
+        let Started { probe, hooks, ring, programs } = started;
+        match probe {
+            Ok(probe) => {
+                self.board.set_probe(ProbeVerdict::running(def.name, hooks));
+                let events = ring.and_then(|ring| self.read(index, ring));
+                Some(Running { probe, events, programs })
+            }
+            Err(error) => {
+                let (state, reason) = judge(&error, &hooks);
+                self.stopped(def, state, reason, hooks);
+                None
+            }
+        }
+    }
+
+    fn read(&self, index: usize, ring: EventRing) -> Option<RunningRing> {
+        let EventRing { ring, losses } = ring;
+        let guard = self.rings.as_ref()?.add(index, ring);
+        Some(RunningRing { guard, losses })
+    }
+
+    fn is_disabled(&self, def: &ProbeDef) -> bool {
+        let named = |word: &String| *word == def.name || def.legacy_names.contains(&word.as_str());
+        self.config.black_list.iter().any(named)
+    }
+
+    fn stopped(&self, def: &ProbeDef, state: ProbeState, reason: String, hooks: Vec<HookVerdict>) {
+        if state.is_trouble() {
+            tracing::warn!(probe = def.name, state = state.as_str(), reason, "does not run");
+        }
+        self.board.set_probe(ProbeVerdict::stopped(def.name, state, reason, hooks));
+    }
+}
+
+/// Whether the kernel lacks it or refuses it, in one line.
+fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
+    let lacks = match error {
+        StartError::Load(error) => matches!(error, LoadError::NoBtf),
+        StartError::Read(ReadError::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+        StartError::Read(ReadError::Format { .. }) => false,
+        StartError::Hook(_) => {
+            hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)
+        }
+    };
+    let state = if lacks { ProbeState::Unsupported } else { ProbeState::Failed };
+    let missing = hooks.iter().find(|hook| hook.is_missing());
+    let reason = match missing {
+        Some(hook) => format!("{error}: {}", hook.reason),
+        None => error.to_string(),
+    };
+    (state, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(state: HookState) -> HookVerdict {
+        HookVerdict {
+            hook: "sched_switch",
+            required: true,
+            purpose: "",
+            state,
+            way: None,
+            reason: "raw_tp: no such tracepoint".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_hook_that_the_kernel_lacks_is_unsupported_and_one_that_it_refuses_has_failed() {
+        let error = StartError::Hook("sched_switch");
+        let (state, reason) = judge(&error, &[hook(HookState::Unsupported)]);
+        assert_eq!(state, ProbeState::Unsupported);
+        assert!(reason.contains("sched_switch") && reason.contains("no such tracepoint"));
+        let (state, _) = judge(&error, &[hook(HookState::Failed)]);
+        assert_eq!(state, ProbeState::Failed);
+    }
+
+    #[test]
+    fn without_types_of_the_kernel_a_probe_is_unsupported_and_without_rights_it_has_failed() {
+        assert_eq!(judge(&LoadError::NoBtf.into(), &[]).0, ProbeState::Unsupported);
+        let (state, reason) = judge(&LoadError::NotPermitted.into(), &[]);
+        assert_eq!(state, ProbeState::Failed);
+        assert!(reason.contains("CAP_BPF"));
+    }
+}
