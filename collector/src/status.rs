@@ -175,6 +175,18 @@ impl ExporterStatus {
         verdict.reason.clear();
     }
 
+    /// The receiver took all but `rejected` items, or has something to say.
+    pub fn warns(&self, rejected: u64, message: &str) {
+        let mut exporters = lock(&self.board.exporters);
+        let verdict = &mut exporters[self.index];
+        if verdict.reason == message {
+            return;
+        }
+        let (exporter, target) = (verdict.exporter, &verdict.target);
+        tracing::warn!(exporter, target, rejected, message, "the receiver complains");
+        message.clone_into(&mut verdict.reason);
+    }
+
     /// The last attempt failed because of `reason`.
     pub fn fails(&self, reason: &str) {
         let mut exporters = lock(&self.board.exporters);

@@ -74,6 +74,7 @@ pub struct Attribute {
 #[serde(untagged)]
 #[expect(dead_code, reason = "read by Weaver")]
 pub enum Scalar {
+    Bool(bool),
     Int(i64),
     Double(f64),
     Text(String),

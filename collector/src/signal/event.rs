@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use semconv::{AttributeDef, EventDef};
+use semconv::{AttributeDef, EventDef, attribute};
 use uuid::Uuid;
 
 use super::{Attribute, Resource, UnixNanos, Value};
@@ -69,6 +69,24 @@ pub struct Event {
 }
 
 impl Event {
+    /// Version of the CloudEvents specification that the names below follow.
+    pub const CLOUDEVENTS_VERSION: &'static str = "1.0";
+    /// CloudEvents type of every event.
+    pub const CLOUDEVENTS_TYPE: &'static str = "tech.huatuo.kernel.event";
+
+    /// CloudEvents source: the host and the tracer.
+    pub fn source(&self) -> String {
+        format!("/huatuo/{}/{}", self.resource.text(&attribute::HOST_NAME), self.def.legacy.tracer)
+    }
+
+    /// CloudEvents subject: what it happened to, the container or else the host.
+    pub fn subject(&self) -> &str {
+        match self.resource.text(&attribute::CONTAINER_ID) {
+            "" => self.resource.text(&attribute::HOST_NAME),
+            container => container,
+        }
+    }
+
     /// The value of `key` on the record.
     pub fn get(&self, key: &'static AttributeDef) -> Option<&Value> {
         self.attributes.iter().find(|(def, _)| def.key == key.key).map(|(_, value)| value)
