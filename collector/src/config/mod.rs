@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The configuration: the sections of all probes and exporters, gathered under one root.
+//!
+//! A section is defined beside what it configures. Everything else follows from the schema of
+//! these structs: the checks ([`load`]), `huatuo-otel config`, the example file and the reference.
+
+mod document;
+mod environment;
+mod example;
+mod later;
+mod load;
+mod render;
+mod schema;
+mod walk;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,15 +22,26 @@ use crate::journal::JournalConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
 use crate::probes::network::netdev::NetdevStatsConfig;
 use crate::server::{EventsWatchConfig, ServerConfig};
+use crate::telemetry::LogConfig;
 
-/// The whole configuration. A section is defined beside the probe or exporter it configures.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub use example::{example, reference};
+pub use later::{
+    AutoTracingConfig, DeviceListConfig, ElasticsearchConfig, EventTracingConfig, FilterConfig,
+    MemoryEventsConfig, MountPointConfig, PodConfig, QdiscConfig, RuntimeCgroupConfig,
+};
+pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
+
+/// The whole configuration. `later` marks sections whose probe or exporter is not in this version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Config {
     /// Probes that are not started, by their name here or in HUATUO.
+    #[schemars(extend("elements" = "probe"))]
     pub black_list: Vec<String>,
     /// Region of the host, e.g. `cn-beijing`. `--region` overrides it.
     pub region: String,
+    /// `[Log]`
+    pub log: LogConfig,
     /// `[Otlp]`
     pub otlp: OtlpConfig,
     /// `[Server]`
@@ -31,6 +54,38 @@ pub struct Config {
     pub storage: StorageConfig,
     /// `[MetricCollector]`
     pub metric_collector: MetricCollectorConfig,
+    /// `[EventTracing]`
+    #[schemars(extend("later" = true))]
+    pub event_tracing: EventTracingConfig,
+    /// `[AutoTracing]`
+    #[schemars(extend("later" = true))]
+    pub auto_tracing: AutoTracingConfig,
+    /// `[Pod]`
+    #[schemars(extend("later" = true))]
+    pub pod: PodConfig,
+    /// `[RuntimeCgroup]`
+    #[schemars(extend("later" = true))]
+    pub runtime_cgroup: RuntimeCgroupConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            black_list: vec!["netdev_hw".to_owned(), "metax_gpu".to_owned()],
+            region: String::new(),
+            log: LogConfig::default(),
+            otlp: OtlpConfig::default(),
+            server: ServerConfig::default(),
+            events_watch: EventsWatchConfig::default(),
+            journal: JournalConfig::default(),
+            storage: StorageConfig::default(),
+            metric_collector: MetricCollectorConfig::default(),
+            event_tracing: EventTracingConfig::default(),
+            auto_tracing: AutoTracingConfig::default(),
+            pod: PodConfig::default(),
+            runtime_cgroup: RuntimeCgroupConfig::default(),
+        }
+    }
 }
 
 /// `[Storage]`: where events are kept beside the OTLP push.
@@ -39,6 +94,10 @@ pub struct Config {
 pub struct StorageConfig {
     /// `[Storage.LocalFile]`
     pub local_file: LocalFileConfig,
+    /// `[Storage.ES]`
+    #[serde(rename = "ES")]
+    #[schemars(extend("later" = true))]
+    pub elasticsearch: ElasticsearchConfig,
 }
 
 /// `[MetricCollector]`: what the metric probes look at.
@@ -49,4 +108,24 @@ pub struct MetricCollectorConfig {
     pub netdev_stats: NetdevStatsConfig,
     /// `[MetricCollector.Vmstat]`
     pub vmstat: VmstatConfig,
+    /// `[MetricCollector.NetdevDCB]`
+    #[serde(rename = "NetdevDCB")]
+    #[schemars(extend("later" = true))]
+    pub netdev_dcb: DeviceListConfig,
+    /// `[MetricCollector.NetdevHW]`
+    #[serde(rename = "NetdevHW")]
+    #[schemars(extend("later" = true))]
+    pub netdev_hw: DeviceListConfig,
+    /// `[MetricCollector.Qdisc]`
+    #[schemars(extend("later" = true))]
+    pub qdisc: QdiscConfig,
+    /// `[MetricCollector.MemoryEvents]`
+    #[schemars(extend("later" = true))]
+    pub memory_events: MemoryEventsConfig,
+    /// `[MetricCollector.Netstat]`
+    #[schemars(extend("later" = true))]
+    pub netstat: FilterConfig,
+    /// `[MetricCollector.MountPointStat]`
+    #[schemars(extend("later" = true))]
+    pub mount_point_stat: MountPointConfig,
 }

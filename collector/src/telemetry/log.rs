@@ -5,11 +5,13 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -31,26 +33,54 @@ pub enum LogError {
     },
 }
 
-/// Where lines go, and which.
-#[derive(Debug, Clone)]
-pub struct LogTarget {
-    /// The least severe that is written.
-    pub level: LevelFilter,
-    /// The file; stderr where it is left out.
-    pub file: Option<PathBuf>,
+/// `[Log]`: the agent's own log.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severe lines that are written: `Debug`, `Info`, `Warn`, `Error` or `Panic`.
+    pub level: Level,
+    /// File that lines go to. Empty: stderr.
+    pub file: PathBuf,
+}
+
+/// How severe a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Level {
+    /// What a developer wants to know.
+    Debug,
+    /// What happens.
+    #[default]
+    Info,
+    /// What should not happen and is coped with.
+    Warn,
+    /// What does not work.
+    Error,
+    /// Nothing but what ends the agent; here the same as `Error`.
+    Panic,
+}
+
+impl Level {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Info => LevelFilter::INFO,
+            Level::Warn => LevelFilter::WARN,
+            Level::Error | Level::Panic => LevelFilter::ERROR,
+        }
+    }
 }
 
 /// Starts the log of the whole process. Lines before that are lost, lines of a second call too.
-pub fn start(target: &LogTarget, providers: Option<&Providers>) -> Result<(), LogError> {
-    let (writer, colours) = writer(target)?;
+pub fn start(config: &LogConfig, providers: Option<&Providers>) -> Result<(), LogError> {
+    let (writer, colours) = writer(&config.file)?;
+    let level = config.level.filter();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(colours)
         .with_target(false)
-        .with_filter(ours(target.level));
-    let records = providers.map(|providers| {
-        OpenTelemetryTracingBridge::new(&providers.logs).with_filter(ours(target.level))
-    });
+        .with_filter(ours(level));
+    let records = providers
+        .map(|providers| OpenTelemetryTracingBridge::new(&providers.logs).with_filter(ours(level)));
     let spans = providers.map(|providers| {
         let tracer = providers.traces.tracer("huatuo-otel");
         tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours(LevelFilter::INFO))
@@ -75,13 +105,13 @@ fn ours(level: LevelFilter) -> Targets {
         .with_target("reqwest", LevelFilter::OFF)
 }
 
-fn writer(target: &LogTarget) -> Result<(BoxMakeWriter, bool), LogError> {
-    let Some(path) = &target.file else {
+fn writer(path: &Path) -> Result<(BoxMakeWriter, bool), LogError> {
+    if path.as_os_str().is_empty() {
         let colours = io::IsTerminal::is_terminal(&io::stderr());
         return Ok((BoxMakeWriter::new(io::stderr), colours));
-    };
+    }
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    let file = opened.map_err(|source| LogError::Open { path: path.clone(), source })?;
+    let file = opened.map_err(|source| LogError::Open { path: path.to_owned(), source })?;
     Ok((BoxMakeWriter::new(Mutex::new(file)), false))
 }
 
@@ -91,8 +121,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let file = Some(PathBuf::from("/proc/nowhere/agent.log"));
-        let error = start(&LogTarget { level: LevelFilter::INFO, file }, None).unwrap_err();
+        let file = PathBuf::from("/proc/nowhere/agent.log");
+        let error = start(&LogConfig { file, ..LogConfig::default() }, None).unwrap_err();
         assert!(error.to_string().contains("/proc/nowhere/agent.log"));
     }
 }

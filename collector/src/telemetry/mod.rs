@@ -4,9 +4,13 @@
 mod collection;
 mod exporter;
 mod instrument;
+mod log;
 mod observe;
 mod process;
+mod sdk;
 
 pub use collection::{CollectionMeter, EventMeter};
 pub use exporter::ExporterMeter;
+pub use log::{Level, LogConfig, LogError, start as start_log};
 pub use observe::{Observed, observe};
+pub use sdk::{Providers, SdkError};

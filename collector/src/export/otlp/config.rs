@@ -23,11 +23,11 @@ pub struct OtlpConfig {
     /// `gzip`, `zstd` or `none`.
     pub compression: Compression,
     /// Seconds one request may take.
-    #[schemars(range(min = 1, max = 600))]
-    pub timeout: u64,
+    #[schemars(range(min = 0.001, max = 600))]
+    pub timeout: f64,
     /// Seconds between two pushes of metrics.
-    #[schemars(range(min = 1, max = 3600))]
-    pub interval: u64,
+    #[schemars(range(min = 0.1, max = 3600))]
+    pub interval: f64,
     /// PEM file of the authorities that the Collector's certificate is checked with. Empty: those
     /// of the system.
     pub certificate: PathBuf,
@@ -63,7 +63,8 @@ pub struct SignalTarget {
     /// `gzip`, `zstd` or `none`.
     pub compression: Option<Compression>,
     /// Seconds one request may take.
-    pub timeout: Option<u64>,
+    #[schemars(range(min = 0.001, max = 600))]
+    pub timeout: Option<f64>,
     /// PEM file of the authorities.
     pub certificate: Option<PathBuf>,
     /// PEM file of our own certificate.
@@ -102,8 +103,8 @@ impl Default for OtlpConfig {
             protocol: Protocol::Grpc,
             headers: BTreeMap::new(),
             compression: Compression::Gzip,
-            timeout: 10,
-            interval: 10,
+            timeout: 10.0,
+            interval: 10.0,
             certificate: PathBuf::new(),
             client_certificate: PathBuf::new(),
             client_key: PathBuf::new(),
@@ -120,6 +121,16 @@ impl Default for OtlpConfig {
 impl OtlpConfig {
     /// How long one request may take.
     pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+        seconds(self.timeout)
     }
+
+    /// Time between two pushes of metrics.
+    pub fn interval(&self) -> Duration {
+        seconds(self.interval)
+    }
+}
+
+/// Ranges are checked when the configuration is loaded.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(10))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use thiserror::Error;
 
-use super::config::{Compression, OtlpConfig, Protocol, SignalTarget};
+use super::config::{Compression, OtlpConfig, Protocol, SignalTarget, seconds};
 
 /// What is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub fn resolve(config: &OtlpConfig, signal: Signal) -> Result<Option<Target>, Ta
         url,
         headers: headers(config, own, signal)?,
         compression: own.compression.unwrap_or(config.compression),
-        timeout: own.timeout.map_or(config.timeout(), Duration::from_secs),
+        timeout: own.timeout.map_or(config.timeout(), seconds),
         tls: tls(config, own, signal)?,
     }))
 }
@@ -258,7 +258,7 @@ mod tests {
             endpoint: Some("https://logs:443/ingest".to_owned()),
             protocol: Some(Protocol::HttpProtobuf),
             headers: Some([("B".to_owned(), "2".to_owned())].into()),
-            timeout: Some(3),
+            timeout: Some(3.0),
             ..SignalTarget::default()
         };
         let logs = resolve(&config, Signal::Logs).unwrap().unwrap();

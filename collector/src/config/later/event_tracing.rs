@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `[EventTracing]`: anomalies of the kernel.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::KnownIssue;
+
+/// `[EventTracing]`: thresholds of kernel anomalies.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct EventTracingConfig {
+    /// Known issues: `[label, regular expression]` each. An event that matches is labelled.
+    pub issues_list: Vec<KnownIssue>,
+    /// `[EventTracing.Softirq]`
+    pub softirq: SoftirqConfig,
+    /// `[EventTracing.MemoryReclaim]`
+    pub memory_reclaim: MemoryReclaimConfig,
+    /// `[EventTracing.NetRxLatency]`
+    pub net_rx_latency: NetRxLatencyConfig,
+    /// `[EventTracing.Netdev]`
+    pub netdev: NetdevConfig,
+    /// `[EventTracing.Dropwatch]`
+    pub dropwatch: DropwatchConfig,
+    /// `[EventTracing.Ras]`
+    pub ras: RasConfig,
+}
+
+/// `[EventTracing.Softirq]`: softirqs that were held off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct SoftirqConfig {
+    /// Nanoseconds.
+    #[schemars(range(min = 1, max = 3600000000000u64))]
+    pub disabled_threshold: u64,
+}
+
+impl Default for SoftirqConfig {
+    fn default() -> Self {
+        Self { disabled_threshold: 10_000_000 }
+    }
+}
+
+/// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct MemoryReclaimConfig {
+    /// Nanoseconds within one second.
+    #[schemars(range(min = 1, max = 3600000000000u64))]
+    pub blocked_threshold: u64,
+}
+
+impl Default for MemoryReclaimConfig {
+    fn default() -> Self {
+        Self { blocked_threshold: 900_000_000 }
+    }
+}
+
+/// `[EventTracing.NetRxLatency]`: packets that are received late.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct NetRxLatencyConfig {
+    /// Milliseconds from the driver to the network stack.
+    #[schemars(range(min = 1, max = 3600000))]
+    #[serde(rename = "Driver2NetRx")]
+    pub driver2_net_rx: u64,
+    /// Milliseconds from the driver to TCP.
+    #[schemars(range(min = 1, max = 3600000))]
+    #[serde(rename = "Driver2TCP")]
+    pub driver2_tcp: u64,
+    /// Milliseconds from the driver to the reader.
+    #[schemars(range(min = 1, max = 3600000))]
+    pub driver2_userspace: u64,
+    /// QoS classes that are left out: guaranteed, burstable, besteffort.
+    pub excluded_container_qos: Vec<String>,
+    /// Leave out the host's network namespace.
+    pub excluded_host_netnamespace: bool,
+}
+
+impl Default for NetRxLatencyConfig {
+    fn default() -> Self {
+        Self {
+            driver2_net_rx: 5,
+            driver2_tcp: 10,
+            driver2_userspace: 115,
+            excluded_container_qos: Vec::new(),
+            excluded_host_netnamespace: true,
+        }
+    }
+}
+
+/// `[EventTracing.Netdev]`: devices that go up and down.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct NetdevConfig {
+    /// Names of the devices; none by default.
+    pub device_list: Vec<String>,
+}
+
+/// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct DropwatchConfig {
+    /// Leave out packets that waited for a neighbour which never answered.
+    pub excluded_neigh_invalidate: bool,
+}
+
+impl Default for DropwatchConfig {
+    fn default() -> Self {
+        Self { excluded_neigh_invalidate: true }
+    }
+}
+
+/// `[EventTracing.Ras]`: errors of the hardware.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct RasConfig {
+    /// Seconds between two events of corrected-error thresholds.
+    #[schemars(range(min = 0, max = 86400))]
+    pub mce_thr_backoff: u64,
+}
+
+impl Default for RasConfig {
+    fn default() -> Self {
+        Self { mce_thr_backoff: 1800 }
+    }
+}
