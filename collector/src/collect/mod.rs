@@ -8,11 +8,16 @@ mod starter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+
 use crate::signal::Snapshot;
 
 pub use collector::Collector;
 pub use costs::{Costs, Lost, ProgramCost};
 pub use starter::Starter;
+
+/// Takes a snapshot. What exporters are given, so that they need no collector.
+pub type TakeSnapshot = Box<dyn Fn() -> BoxFuture<'static, Arc<Snapshot>> + Send + Sync>;
 
 /// Where exporters get snapshots from. Clones share the last one.
 #[derive(Clone)]
@@ -57,6 +62,15 @@ impl Snapshots {
                 Arc::new(Snapshot { time: crate::kernel::unix_now(), entities: Vec::new() })
             }
         }
+    }
+
+    /// Takes snapshots not older than `max_age`.
+    pub fn take(&self, max_age: Duration) -> TakeSnapshot {
+        let snapshots = self.clone();
+        Box::new(move || {
+            let snapshots = snapshots.clone();
+            Box::pin(async move { snapshots.within(max_age).await })
+        })
     }
 
     /// Asks the collector itself, e.g. for what its programs cost.

@@ -19,7 +19,7 @@ pub use config::{Compression, OtlpConfig, Protocol, SignalTarget};
 pub use grpc::channel as grpc_channel;
 pub use http::client as http_client;
 pub use push_logs::LogPush;
-pub use push_metrics::{MetricPush, TakeSnapshot};
+pub use push_metrics::MetricPush;
 pub use target::{Signal, Target, TargetError, TlsFiles, resolve};
 
 /// How we name ourselves to receivers.

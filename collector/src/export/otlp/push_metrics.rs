@@ -4,10 +4,9 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,7 @@ use super::courier::{Courier, Delivery};
 use super::encode::{self, MAX_REQUEST};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
-use crate::signal::Snapshot;
+use crate::collect::TakeSnapshot;
 use crate::status::ExporterStatus;
 
 /// Bytes that wait, compressed: some days of one host, an hour of hundreds of containers.
@@ -26,9 +25,6 @@ const MAX_WAITING: usize = 16 << 20;
 const MAX_AGE: Duration = Duration::from_secs(3600);
 /// How long the last snapshot may take to leave.
 const FLUSH: Duration = Duration::from_secs(3);
-
-/// Takes a snapshot.
-pub type TakeSnapshot = Box<dyn Fn() -> BoxFuture<'static, Arc<Snapshot>> + Send + Sync>;
 
 /// Pushes metrics.
 pub struct MetricPush {

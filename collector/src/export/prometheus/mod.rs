@@ -1,2 +1,333 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The legacy page: a snapshot under HUATUO's metric names, as Prometheus text or OpenMetrics.
+//! Which point becomes which series is said by the registry alone.
+
+mod number;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, MetricDef, attribute};
+
+use crate::signal::{EntityKind, Histogram, Point, PointValue, Resource, Snapshot, Value};
+
+/// How the page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a client that sends `accept` gets: OpenMetrics only where it is asked for.
+    pub fn negotiate(accept: &str) -> Self {
+        let wanted = |part: &str| {
+            let mut words = part.split(';').map(str::trim);
+            let is_open_metrics = words.next() == Some("application/openmetrics-text");
+            is_open_metrics
+                && !words.any(|word| matches!(word, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        };
+        if accept.split(',').any(wanted) { Format::OpenMetrics } else { Format::Text }
+    }
+
+    /// The `Content-Type` of the page.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// One metric of the page.
+struct Family {
+    kind: LegacyKind,
+    help: &'static str,
+    /// By labels, as they are printed. Points that agree in all labels are added up.
+    series: BTreeMap<String, f64>,
+}
+
+/// The page. Families and series are sorted, so that two pages can be compared.
+pub fn render(snapshot: &Snapshot, format: Format) -> String {
+    let mut families = BTreeMap::new();
+    for entity in &snapshot.entities {
+        let common = common_labels(&entity.resource);
+        for point in &entity.points {
+            for legacy in point.metric.legacy {
+                add(&mut families, legacy, point, &common);
+            }
+        }
+    }
+    print(&families, format)
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+fn add(
+    families: &mut BTreeMap<&'static str, Family>,
+    legacy: &LegacyMetric,
+    point: &Point,
+    common: &Labels,
+) {
+    let chosen = |select: &semconv::Select| {
+        let value = value_of(point, select.attribute.key).and_then(Value::as_str);
+        value.is_some_and(|value| select.values.contains(&value))
+    };
+    if !legacy.select.iter().all(chosen) {
+        return;
+    }
+    let family = families.entry(legacy.name).or_insert_with(|| Family {
+        kind: legacy.kind,
+        help: legacy.help,
+        series: BTreeMap::new(),
+    });
+    let mut labels = common.clone();
+    for (label, def) in legacy.labels {
+        labels.push((label, value_of(point, def.key).map(text).unwrap_or_default()));
+    }
+    match &point.value {
+        PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
+            for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
+                let mut labels = labels.clone();
+                labels.push(("zone", zone.to_string()));
+                *family.series.entry(join(labels)).or_default() += count as f64 * legacy.factor;
+            }
+        }
+        value => *family.series.entry(join(labels)).or_default() += value.as_f64() * legacy.factor,
+    }
+}
+
+/// The buckets between the edges of HUATUO's zones, added up. Edges are bounds of the histogram.
+fn zones(def: &MetricDef, legacy: &LegacyMetric, histogram: &Histogram) -> Vec<u64> {
+    let mut zones = vec![0; legacy.zones.len() + 1];
+    for (index, count) in histogram.buckets.iter().enumerate() {
+        let bound = def.bounds.get(index).copied().unwrap_or(f64::INFINITY);
+        zones[legacy.zones.iter().take_while(|edge| **edge < bound).count()] += count;
+    }
+    zones
+}
+
+fn common_labels(resource: &Resource) -> Labels {
+    let of = |def| resource.text(def).to_owned();
+    let mut labels =
+        vec![("host", of(&attribute::HOST_NAME)), ("region", of(&attribute::CLOUD_REGION))];
+    if resource.kind == EntityKind::Container {
+        labels.extend([
+            ("container_host", container_host(resource)),
+            ("container_hostnamespace", of(&attribute::K8S_NAMESPACE_NAME)),
+            ("container_level", of(&attribute::K8S_POD_QOS_CLASS).to_lowercase()),
+            ("container_name", container_name(resource)),
+            ("container_type", of(&attribute::HUATUO_CONTAINER_TYPE)),
+        ]);
+    }
+    labels
+}
+
+/// The host name that the container sees; without one, its name or short id, so that series of two
+/// containers stay apart.
+fn container_host(resource: &Resource) -> String {
+    match resource.text(&attribute::K8S_POD_HOSTNAME) {
+        "" => container_name(resource),
+        hostname => hostname.to_owned(),
+    }
+}
+
+fn container_name(resource: &Resource) -> String {
+    let names = [&attribute::K8S_CONTAINER_NAME, &attribute::CONTAINER_NAME];
+    let known = names.into_iter().map(|def| resource.text(def)).find(|name| !name.is_empty());
+    let id = resource.text(&attribute::CONTAINER_ID);
+    known.unwrap_or_else(|| id.get(..12).unwrap_or(id)).to_owned()
+}
+
+fn value_of<'a>(point: &'a Point, key: &str) -> Option<&'a Value> {
+    point.attributes.iter().find(|(def, _)| def.key == key).map(|(_, value)| value)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Bool(truth) => truth.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Double(number) => number::print(*number),
+        Value::Static(text) => (*text).to_owned(),
+        Value::Str(text) => text.to_string(),
+        // No label is a list.
+        Value::Array(_) | Value::Map(_) => String::new(),
+    }
+}
+
+/// `a="1",b="2"`, sorted by name.
+fn join(mut labels: Labels) -> String {
+    labels.sort_by_key(|(name, _)| *name);
+    let mut out = String::with_capacity(128);
+    for (name, value) in labels {
+        let comma = if out.is_empty() { "" } else { "," };
+        let _ = write!(out, "{comma}{name}=\"{}\"", escape(&value, true));
+    }
+    out
+}
+
+fn escape(text: &str, quotes: bool) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    if quotes { escaped.replace('"', "\\\"") } else { escaped }
+}
+
+fn print(families: &BTreeMap<&'static str, Family>, format: Format) -> String {
+    let mut out = String::with_capacity(32 * 1024);
+    for (name, family) in families {
+        // OpenMetrics names a counter without the ending that its series have.
+        let (title, kind) = match (format, family.kind) {
+            (_, LegacyKind::Gauge) => (*name, "gauge"),
+            (Format::Text, LegacyKind::Counter) => (*name, "counter"),
+            (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
+                Some(title) => (title, "counter"),
+                None => (*name, "unknown"),
+            },
+        };
+        let help = escape(family.help, format == Format::OpenMetrics);
+        let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
+        let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
+        for (labels, value) in &family.series {
+            let _ = writeln!(out, "{LEGACY_PREFIX}{name}{{{labels}}} {}", number::print(*value));
+        }
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use semconv::metric;
+
+    use super::*;
+    use crate::signal::Recorder;
+
+    fn host() -> Arc<Resource> {
+        let attributes = vec![
+            (&attribute::HOST_NAME, Value::Static("hostname")),
+            (&attribute::CLOUD_REGION, Value::Static("dev")),
+        ];
+        Arc::new(Resource { kind: EntityKind::Host, attributes })
+    }
+
+    fn coredns() -> Arc<Resource> {
+        let attributes = vec![
+            (&attribute::CONTAINER_ID, Value::Static("0123456789abcdef")),
+            (&attribute::HOST_NAME, Value::Static("hostname")),
+            (&attribute::CLOUD_REGION, Value::Static("dev")),
+            (&attribute::K8S_POD_HOSTNAME, Value::Static("coredns-855c4dd65d-8v5kg")),
+            (&attribute::K8S_NAMESPACE_NAME, Value::Static("kube-system")),
+            (&attribute::K8S_POD_QOS_CLASS, Value::Static("Burstable")),
+            (&attribute::K8S_CONTAINER_NAME, Value::Static("coredns")),
+            (&attribute::HUATUO_CONTAINER_TYPE, Value::Static("normal")),
+        ];
+        Arc::new(Resource { kind: EntityKind::Container, attributes })
+    }
+
+    fn waits() -> Histogram {
+        // Seven bounds up to 10 ms, two to 50 ms, the rest above.
+        let mut buckets = vec![0; 14];
+        (buckets[0], buckets[6], buckets[7], buckets[8], buckets[13]) = (35_000, 100, 3, 2, 1);
+        Histogram { buckets, sum: 1.0 }
+    }
+
+    fn snapshot() -> Snapshot {
+        let mut recorder = Recorder::new(&host());
+        recorder.set_probe("cpu.runqlat");
+        recorder.host().histogram(
+            &metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION,
+            Vec::new(),
+            1,
+            waits(),
+        );
+        recorder.entity(&coredns()).histogram(
+            &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
+            Vec::new(),
+            1,
+            waits(),
+        );
+        recorder.set_probe("cpu.utilization");
+        for (mode, share) in [("user", 0.25), ("nice", 0.5), ("idle", 0.25)] {
+            let mode = vec![(&attribute::CPU_MODE, Value::Static(mode))];
+            recorder.host().gauge(&metric::SYSTEM_CPU_UTILIZATION, mode, share);
+        }
+        recorder.set_probe("network.netdev");
+        let device = vec![
+            (&attribute::NETWORK_INTERFACE_NAME, Value::Static("eth\"0\\")),
+            (&attribute::NETWORK_IO_DIRECTION, Value::Static("receive")),
+        ];
+        recorder.host().sum(&metric::SYSTEM_NETWORK_IO, device, 1, 64_400_018);
+        recorder.finish(9)
+    }
+
+    #[test]
+    fn histograms_become_the_zones_of_huatuos_page() {
+        let page = render(&snapshot(), Format::Text);
+        let expected = "\
+# HELP huatuo_bamai_runqlat_latency cpu run queue latency for the host
+# TYPE huatuo_bamai_runqlat_latency gauge
+huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"0\"} 35100
+huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"1\"} 3
+huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"2\"} 2
+huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"3\"} 1
+";
+        assert!(page.contains(expected), "{page}");
+    }
+
+    #[test]
+    fn series_of_a_container_have_huatuos_labels() {
+        let page = render(&snapshot(), Format::Text);
+        let expected = "huatuo_bamai_runqlat_container_latency{\
+            container_host=\"coredns-855c4dd65d-8v5kg\",container_hostnamespace=\"kube-system\",\
+            container_level=\"burstable\",container_name=\"coredns\",container_type=\"normal\",\
+            host=\"hostname\",region=\"dev\",zone=\"0\"} 35100\n";
+        assert!(page.contains(expected), "{page}");
+    }
+
+    #[test]
+    fn points_are_selected_added_up_and_scaled() {
+        let page = render(&snapshot(), Format::Text);
+        assert!(page.contains("huatuo_bamai_cpu_util_usr{host=\"hostname\",region=\"dev\"} 75\n"));
+        assert!(
+            page.contains("huatuo_bamai_cpu_util_total{host=\"hostname\",region=\"dev\"} 75\n")
+        );
+        assert!(!page.contains("cpu_util_sys{"), "no point of those modes was there");
+    }
+
+    #[test]
+    fn labels_are_escaped_and_large_numbers_look_as_before() {
+        let page = render(&snapshot(), Format::Text);
+        let expected = "huatuo_bamai_netdev_receive_bytes_total{device=\"eth\\\"0\\\\\",\
+            host=\"hostname\",region=\"dev\"} 6.4400018e+07\n";
+        assert!(page.contains(expected), "{page}");
+    }
+
+    #[test]
+    fn open_metrics_names_counters_without_their_ending_and_has_an_end() {
+        let page = render(&snapshot(), Format::OpenMetrics);
+        assert!(page.contains("# TYPE huatuo_bamai_netdev_receive_bytes counter\n"));
+        assert!(page.contains("huatuo_bamai_netdev_receive_bytes_total{device="));
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn open_metrics_is_given_to_those_who_ask_for_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5,*/*;q=0.1";
+        assert_eq!(Format::negotiate(prometheus), Format::OpenMetrics);
+        for accept in ["", "*/*", "text/plain", "application/openmetrics-text;q=0"] {
+            assert_eq!(Format::negotiate(accept), Format::Text, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_container_without_names_is_known_by_its_short_id() {
+        let attributes = vec![(&attribute::CONTAINER_ID, Value::Static("0123456789abcdef"))];
+        let bare = Resource { kind: EntityKind::Container, attributes };
+        assert_eq!(container_host(&bare), "0123456789ab");
+    }
+}

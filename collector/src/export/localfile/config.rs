@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One file of events per tracer in a folder of this host.
+//! `[Storage.LocalFile]`.
 
 use std::path::PathBuf;
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is served where.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
+};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use flate2::write::GzEncoder;
+use serde_json::json;
+
+use super::error::ApiError;
+use super::watch::Watchers;
+use crate::collect::TakeSnapshot;
+use crate::export::prometheus::{Format, render};
+use crate::status::Board;
+
+/// Bytes of a request's body.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a body may take.
+const MAX_BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What the routes look at.
+pub struct Doors {
+    /// Takes the snapshot of a page.
+    pub take: TakeSnapshot,
+    /// Verdicts.
+    pub board: Arc<Board>,
+    /// Subscribers.
+    pub watchers: Arc<Watchers>,
+    /// Set once the agent has started everything.
+    pub ready: Arc<AtomicBool>,
+    /// What requests must carry; empty: nothing.
+    pub token: String,
+    /// When the agent started.
+    pub started: Instant,
+}
+
+impl Doors {
+    /// The routes.
+    pub fn router(self) -> Router {
+        let doors = Arc::new(self);
+        let guarded = Router::new()
+            .route("/", get(index))
+            .route("/metrics", get(metrics))
+            .route("/status", get(status))
+            .route("/version", get(version))
+            .route("/v1/events/watch", post(watch))
+            .layer(from_fn_with_state(Arc::clone(&doors), authorize));
+        Router::new()
+            .route("/healthz", get(|| async { StatusCode::NO_CONTENT }))
+            .route("/readyz", get(readyz))
+            .merge(guarded)
+            .fallback(|| async { ApiError::NotFound })
+            .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+            .with_state(doors)
+    }
+}
+
+type Shared = State<Arc<Doors>>;
+
+async fn authorize(
+    State(doors): Shared,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let given = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    if doors.token.is_empty() || is_same(given, doors.token.as_bytes()) {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::Unauthorized)
+    }
+}
+
+/// Takes the same time wherever two texts of one length differ.
+fn is_same(given: &[u8], wanted: &[u8]) -> bool {
+    let differences = given.iter().zip(wanted).fold(0, |sum, (a, b)| sum | (a ^ b));
+    given.len() == wanted.len() && differences == 0
+}
+
+async fn index() -> String {
+    format!(
+        "huatuo-otel {}\n\n\
+         GET  /metrics          Prometheus page under HUATUO's names; OpenMetrics by Accept\n\
+         POST /v1/events/watch  events as server-sent events (CloudEvents 1.0)\n\
+         GET  /status           what works and what does not, and why\n\
+         GET  /healthz /readyz  204 when alive, when ready\n\
+         GET  /version\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+async fn metrics(State(doors): Shared, headers: HeaderMap) -> Response {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = Format::negotiate(header(ACCEPT));
+    let page = render(&*(doors.take)().await, format);
+    let content_type = [(CONTENT_TYPE, format.content_type())];
+    if !takes_gzip(header(ACCEPT_ENCODING)) {
+        return (content_type, page).into_response();
+    }
+    match gzip(page.as_bytes()) {
+        Ok(body) => (content_type, [(CONTENT_ENCODING, "gzip")], body).into_response(),
+        Err(_) => (content_type, page).into_response(),
+    }
+}
+
+fn takes_gzip(accept: &str) -> bool {
+    accept.split(',').any(|part| {
+        let mut words = part.split(';').map(str::trim);
+        words.next() == Some("gzip") && !words.any(|word| word == "q=0")
+    })
+}
+
+fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(page)?;
+    encoder.finish()
+}
+
+async fn status(State(doors): Shared) -> Response {
+    let verdicts = doors.board.verdicts();
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": doors.started.elapsed().as_secs(),
+        "watch_clients": doors.watchers.count(),
+        "probes": verdicts.probes,
+        "exporters": verdicts.exporters,
+    });
+    ([(CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()
+}
+
+async fn version() -> Response {
+    let body = json!({ "name": "huatuo-otel", "version": env!("CARGO_PKG_VERSION") });
+    ([(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+async fn readyz(State(doors): Shared) -> StatusCode {
+    if doors.ready.load(Ordering::Relaxed) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+async fn watch(State(doors): Shared, request: Request) -> Result<Response, ApiError> {
+    let body = read(request.into_body()).await?;
+    doors.watchers.subscribe(&body)
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(MAX_BODY_TIME, to_bytes(body, MAX_BODY)).await;
+    read.ok().and_then(Result::ok).ok_or(ApiError::TooLarge)
+}
