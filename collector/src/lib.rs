@@ -7,14 +7,17 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("huatuo-otel observes the Linux kernel and builds on Linux only");
 
+pub mod agent;
 pub mod bpf;
 pub mod check;
 pub mod cli;
 pub mod collect;
+pub mod command;
 pub mod config;
 pub mod entity;
 pub mod events;
 pub mod export;
+pub mod follow;
 pub mod hostfs;
 pub mod journal;
 pub mod kernel;

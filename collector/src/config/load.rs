@@ -181,14 +181,15 @@ impl<'a> Loader<'a> {
             }
         };
         let document = Document::parse(&text);
-        for (line, message) in &document.broken {
-            self.problems.push(format!("{name}:{line}: {message}"));
-        }
         let line = |path: &str| document.lines.get(path).copied().unwrap_or(1);
         let mut walk = Walk::new(&self.probes);
         walk.root(&document.table);
-        for (path, message) in walk.problems {
-            self.problems.push(format!("{name}:{}: {path}: {message}", line(&path)));
+        let wrong = walk.problems.iter();
+        let wrong = wrong.map(|(path, message)| (line(path), format!("{path}: {message}")));
+        let mut problems: Vec<_> = document.broken.iter().cloned().chain(wrong).collect();
+        problems.sort();
+        for (line, message) in problems {
+            self.problems.push(format!("{name}:{line}: {message}"));
         }
         for path in walk.later {
             let line = line(&path);

@@ -52,6 +52,11 @@ impl Entities {
         &self.host
     }
 
+    /// What every Resource carries.
+    pub fn shared(&self) -> &[Attribute] {
+        &self.shared
+    }
+
     /// Looks at the cgroups anew. Once per collection.
     pub fn refresh(&self) {
         self.index().refresh(Instant::now(), &|name| self.container_resource(name));

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Start order, and the end in reverse. Everything that can be wrong with the configuration is
+//! found before anything is started.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::bpf::RingReader;
+use crate::collect::{Collector, Snapshots, Starter};
+use crate::config::Config;
+use crate::entity::Entities;
+use crate::events::{self, Decoder};
+use crate::export::localfile::{LocalFile, LocalFileError};
+use crate::export::otlp::{LogPush, MetricPush, Signal, Target, TargetError, resolve};
+use crate::hostfs::HostFs;
+use crate::journal::{Follower, Journal, MemoryJournal};
+use crate::kernel::KernelSupport;
+use crate::server::{BindError, Doors, Server, Watchers};
+use crate::status::{Board, Verdicts};
+use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
+
+/// A scrape or a push this soon after the last collection uses its snapshot.
+const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(1);
+/// How long everything may take to end.
+const MAX_SHUTDOWN: Duration = Duration::from_millis(4500);
+/// The part of it that the agent's own last telemetry may take.
+const SDK_SHUTDOWN: Duration = Duration::from_millis(1000);
+
+/// Why the agent cannot start. Nothing runs then.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Where to listen.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Where to push.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Where to keep events.
+    #[error(transparent)]
+    LocalFile(#[from] LocalFileError),
+    /// Where to log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The agent's own telemetry.
+    #[error(transparent)]
+    Sdk(#[from] SdkError),
+    /// A thread.
+    #[error("cannot start a thread: {0}; raise the limit of processes")]
+    Thread(#[from] io::Error),
+}
+
+/// What is known once everything runs, for the lines that people see.
+pub struct Running {
+    /// Address of the HTTP server.
+    pub url: String,
+    /// Folder of event files; `None` where none are kept.
+    pub events: Option<PathBuf>,
+    /// Where metrics and events are pushed; `None` where they are not.
+    pub pushed_to: Option<String>,
+    /// Verdicts of the probes.
+    pub verdicts: Verdicts,
+}
+
+/// What is opened before anything runs.
+struct Opened {
+    server: Server,
+    file: Option<LocalFile>,
+    metrics: Option<Target>,
+    logs: Option<Target>,
+}
+
+impl Opened {
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            metrics: resolve(&config.otlp, Signal::Metrics)?,
+            logs: resolve(&config.otlp, Signal::Logs)?,
+            file: LocalFile::open(&config.storage.local_file)?,
+            server: Server::bind(&config.server, config.events_watch.max_clients).await?,
+        })
+    }
+}
+
+/// The tasks of all exporters and the server.
+struct Tasks {
+    set: JoinSet<()>,
+    stop: CancellationToken,
+    journal: Arc<dyn Journal>,
+    board: Arc<Board>,
+}
+
+/// Runs until `stop`; calls `running` once everything runs.
+pub async fn run(
+    config: Arc<Config>,
+    fs: HostFs,
+    stop: CancellationToken,
+    running: impl FnOnce(&Running),
+) -> Result<(), StartError> {
+    let started = Instant::now();
+    let opened = Opened::open(&config).await?;
+    let support = KernelSupport::gather(&fs);
+    let entities = Arc::new(Entities::discover(&config, &fs, support.memory_is_v1));
+    let providers = Providers::start(&config, entities.shared())?;
+    start_log(&config.log, providers.as_ref())?;
+
+    let board = Arc::new(Board::default());
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(config.journal.max_events));
+    let (records, queue) = sync_channel(events::QUEUE);
+    let decoder = Decoder::start(queue, Arc::clone(&entities), Arc::clone(&journal))?;
+    let starter = Starter {
+        config: Arc::clone(&config),
+        fs,
+        support,
+        board: Arc::clone(&board),
+        rings: Some(RingReader::start(records)?),
+    };
+    let collector = tokio::task::spawn_blocking(|| Collector::start(starter, entities)).await;
+    let snapshots = Snapshots::new(collector.map_err(io::Error::other)?);
+
+    let url = opened.server.url();
+    let pushed_to = opened.metrics.as_ref().map(|target| target.url.to_string());
+    let mut tasks = Tasks {
+        set: JoinSet::new(),
+        stop: CancellationToken::new(),
+        journal: Arc::clone(&journal),
+        board: Arc::clone(&board),
+    };
+    let ready = Arc::new(AtomicBool::new(false));
+    let watchers = tasks.start(opened, &config, &snapshots, (&ready, started))?;
+    observe_everything(&board, &snapshots, &decoder, &watchers);
+    ready.store(true, Ordering::Relaxed);
+    let path = &config.storage.local_file.path;
+    running(&Running {
+        url,
+        events: (!path.as_os_str().is_empty()).then(|| path.clone()),
+        pushed_to,
+        verdicts: board.verdicts(),
+    });
+    stop.cancelled().await;
+    if tokio::time::timeout(MAX_SHUTDOWN, end(tasks, snapshots, decoder, providers)).await.is_err()
+    {
+        tracing::warn!("not everything could be sent in time");
+    }
+    Ok(())
+}
+
+impl Tasks {
+    fn start(
+        &mut self,
+        opened: Opened,
+        config: &Config,
+        snapshots: &Snapshots,
+        (ready, started): (&Arc<AtomicBool>, Instant),
+    ) -> Result<Arc<Watchers>, StartError> {
+        let Opened { server, file, metrics, logs } = opened;
+        if let Some(target) = metrics {
+            let status = self.board.exporter("otlp/metrics", target.url.to_string());
+            let take = snapshots.take(MAX_SNAPSHOT_AGE);
+            let push = MetricPush::new(target, take, config.otlp.interval(), status)?;
+            self.set.spawn(push.run(self.stop.clone()));
+        }
+        if let Some(target) = logs {
+            let status = self.board.exporter("otlp/logs", target.url.to_string());
+            let follower = Follower::from_start(Arc::clone(&self.journal));
+            let cloud_events = config.otlp.cloud_events_attributes;
+            let push = LogPush::new(target, follower, status, cloud_events)?;
+            self.set.spawn(push.run(self.stop.clone()));
+        }
+        if let Some(file) = file {
+            let target = config.storage.local_file.path.display().to_string();
+            let status = self.board.exporter("localfile", target);
+            let follower = Follower::from_start(Arc::clone(&self.journal));
+            self.set.spawn(file.run(follower, status, self.stop.clone()));
+        }
+        let journal = Arc::clone(&self.journal);
+        let watchers = Arc::new(Watchers::new(journal, &config.events_watch, self.stop.clone()));
+        let doors = Doors {
+            take: snapshots.take(MAX_SNAPSHOT_AGE),
+            board: Arc::clone(&self.board),
+            watchers: Arc::clone(&watchers),
+            ready: Arc::clone(ready),
+            token: config.server.token.clone(),
+            started,
+        };
+        self.set.spawn(server.run(doors.router(), self.stop.clone()));
+        Ok(watchers)
+    }
+}
+
+fn observe_everything(
+    board: &Arc<Board>,
+    snapshots: &Snapshots,
+    decoder: &Decoder,
+    watchers: &Arc<Watchers>,
+) {
+    let (snapshots, watchers) = (snapshots.clone(), Arc::clone(watchers));
+    observe(Observed {
+        board: Arc::clone(board),
+        costs: Box::new(move || snapshots.with_collector(|collector| collector.costs())),
+        rejected: decoder.rejected(),
+        watchers: Box::new(move || watchers.count()),
+    });
+}
+
+/// What happened up to now still leaves: the exporters flush, one last time, before the programs
+/// are detached.
+async fn end(
+    mut tasks: Tasks,
+    snapshots: Snapshots,
+    decoder: Decoder,
+    providers: Option<Providers>,
+) {
+    tracing::info!("ends");
+    tasks.stop.cancel();
+    while let Some(ended) = tasks.set.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "an exporter panicked");
+        }
+    }
+    let ended = tokio::task::spawn_blocking(move || {
+        snapshots.with_collector(Collector::stop);
+        decoder.join();
+        if let Some(providers) = providers {
+            providers.shutdown(SDK_SHUTDOWN);
+        }
+    });
+    if let Err(error) = ended.await {
+        tracing::error!(%error, "the end was not orderly");
+    }
+}
+
+/// Starts every probe once, asks it, and stops it. For `huatuo-otel check`.
+pub fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartError> {
+    resolve(&config.otlp, Signal::Metrics)?;
+    resolve(&config.otlp, Signal::Logs)?;
+    let support = KernelSupport::gather(&fs);
+    let entities = Arc::new(Entities::discover(&config, &fs, support.memory_is_v1));
+    let board = Arc::new(Board::default());
+    let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
+    let mut collector = Collector::start(starter, entities);
+    collector.collect();
+    Ok(board.verdicts())
+}
