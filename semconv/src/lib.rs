@@ -6,6 +6,7 @@
 //! depends on nothing of ours, so that probes, exporters, docs and tests share one contract.
 
 mod def;
+pub mod docs;
 mod field;
 
 pub use def::{

@@ -17,6 +17,9 @@ pub(super) struct Document {
     pub broken: Vec<(usize, String)>,
 }
 
+/// Before the digits of an integer that no value can hold.
+pub(super) const TOO_LARGE: &str = "\0";
+
 /// Path of a key below `path`.
 pub(super) fn child(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
@@ -74,9 +77,9 @@ impl Reader<'_> {
         match value.get_ref() {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Integer(number) => {
-                // A number that does not fit is shown as it was written, and is no number then.
                 let parsed = i64::from_str_radix(number.as_str(), number.radix());
-                parsed.map_or_else(|_| Value::String(number.to_string()), Value::Integer)
+                parsed
+                    .map_or_else(|_| Value::String(format!("{TOO_LARGE}{number}")), Value::Integer)
             }
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(truth) => Value::Boolean(*truth),

@@ -100,7 +100,7 @@ fn walk(node: Node, path: &str, later: bool, values: &Table, visit: &mut impl Fn
 fn heading(section: &Section) -> String {
     let text = joined(section.node.description());
     let own = format!("`[{}]`", section.path);
-    let text = text.trim_start_matches(&own).trim_start_matches(':').trim().to_owned();
+    let text = capitalized(text.trim_start_matches(&own).trim_start_matches(':').trim());
     match (text.is_empty(), section.later) {
         (true, true) => format!("{} ({LATER}).", section.path),
         (true, false) => format!("{}.", section.path),
@@ -140,6 +140,11 @@ impl Key {
             Kind::Boolean => "boolean".to_owned(),
         }
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn joined(text: &str) -> String {

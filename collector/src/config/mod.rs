@@ -40,30 +40,30 @@ pub struct Config {
     pub black_list: Vec<String>,
     /// Region of the host, e.g. `cn-beijing`. `--region` overrides it.
     pub region: String,
-    /// `[Log]`
+    /// `[Log]`: the agent's own log.
     pub log: LogConfig,
-    /// `[Otlp]`
+    /// `[Otlp]`: push to an OpenTelemetry Collector.
     pub otlp: OtlpConfig,
-    /// `[Server]`
+    /// `[Server]`: the HTTP server of `/metrics`, `/v1/events/watch` and `/status`.
     pub server: ServerConfig,
-    /// `[EventsWatch]`
+    /// `[EventsWatch]`: subscribers of `POST /v1/events/watch`.
     pub events_watch: EventsWatchConfig,
-    /// `[Journal]`
+    /// `[Journal]`: where events wait for those who follow them.
     pub journal: JournalConfig,
-    /// `[Storage]`
+    /// `[Storage]`: where events are kept beside the OTLP push.
     pub storage: StorageConfig,
-    /// `[MetricCollector]`
+    /// `[MetricCollector]`: what the metric probes look at.
     pub metric_collector: MetricCollectorConfig,
-    /// `[EventTracing]`
+    /// `[EventTracing]`: thresholds of kernel anomalies.
     #[schemars(extend("later" = true))]
     pub event_tracing: EventTracingConfig,
-    /// `[AutoTracing]`
+    /// `[AutoTracing]`: captures that start when a threshold is crossed.
     #[schemars(extend("later" = true))]
     pub auto_tracing: AutoTracingConfig,
-    /// `[Pod]`
+    /// `[Pod]`: where names of pods come from.
     #[schemars(extend("later" = true))]
     pub pod: PodConfig,
-    /// `[RuntimeCgroup]`
+    /// `[RuntimeCgroup]`: what the agent itself may take.
     #[schemars(extend("later" = true))]
     pub runtime_cgroup: RuntimeCgroupConfig,
 }
@@ -92,9 +92,9 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct StorageConfig {
-    /// `[Storage.LocalFile]`
+    /// `[Storage.LocalFile]`: one file of events per tracer on this host.
     pub local_file: LocalFileConfig,
-    /// `[Storage.ES]`
+    /// `[Storage.ES]`: events into Elasticsearch or OpenSearch.
     #[serde(rename = "ES")]
     #[schemars(extend("later" = true))]
     pub elasticsearch: ElasticsearchConfig,
@@ -104,28 +104,29 @@ pub struct StorageConfig {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct MetricCollectorConfig {
-    /// `[MetricCollector.NetdevStats]`
+    /// `[MetricCollector.NetdevStats]`: which network devices are collected, and how.
     pub netdev_stats: NetdevStatsConfig,
-    /// `[MetricCollector.Vmstat]`
+    /// `[MetricCollector.Vmstat]`: which words of `/proc/vmstat` and of a container's
+    /// `memory.stat` are collected.
     pub vmstat: VmstatConfig,
-    /// `[MetricCollector.NetdevDCB]`
+    /// `[MetricCollector.NetdevDCB]`: devices whose priority flow control is counted.
     #[serde(rename = "NetdevDCB")]
     #[schemars(extend("later" = true))]
     pub netdev_dcb: DeviceListConfig,
-    /// `[MetricCollector.NetdevHW]`
+    /// `[MetricCollector.NetdevHW]`: devices whose hardware drops are counted.
     #[serde(rename = "NetdevHW")]
     #[schemars(extend("later" = true))]
     pub netdev_hw: DeviceListConfig,
-    /// `[MetricCollector.Qdisc]`
+    /// `[MetricCollector.Qdisc]`: queues of network devices.
     #[schemars(extend("later" = true))]
     pub qdisc: QdiscConfig,
-    /// `[MetricCollector.MemoryEvents]`
+    /// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.
     #[schemars(extend("later" = true))]
     pub memory_events: MemoryEventsConfig,
-    /// `[MetricCollector.Netstat]`
+    /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
     #[schemars(extend("later" = true))]
     pub netstat: FilterConfig,
-    /// `[MetricCollector.MountPointStat]`
+    /// `[MetricCollector.MountPointStat]`: mount points that must be writable.
     #[schemars(extend("later" = true))]
     pub mount_point_stat: MountPointConfig,
 }

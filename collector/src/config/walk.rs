@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use regex::Regex;
 use toml::{Table, Value};
 
-use super::document::{child, element};
+use super::document::{TOO_LARGE, child, element};
 use super::schema::{Kind, Node};
 
 /// Something wrong: where in the configuration, and what.
@@ -80,7 +80,12 @@ impl<'a> Walk<'a> {
             (Kind::Number, Value::Float(number)) => self.number(node, *number, path),
             (Kind::Boolean, Value::Boolean(_)) => {}
             (kind, value) => {
-                let message = format!("is {}; it must be {}", shape(value), expected(&kind));
+                let message = match value.as_str().and_then(|text| text.strip_prefix(TOO_LARGE)) {
+                    Some(digits) => {
+                        format!("{digits} does not fit; it must be {}", expected(&kind))
+                    }
+                    None => format!("is {}; it must be {}", shape(value), expected(&kind)),
+                };
                 self.problem(path, message);
             }
         }

@@ -12,18 +12,18 @@ use super::{ContainerFilterConfig, KnownIssue};
 pub struct AutoTracingConfig {
     /// Known issues: `[label, regular expression]` each. A stack that matches gets the label.
     pub issues_list: Vec<KnownIssue>,
-    /// `[AutoTracing.CPUIdle]`
+    /// `[AutoTracing.CPUIdle]`: flame graph of a container whose CPU usage jumps.
     #[serde(rename = "CPUIdle")]
     pub cpu_idle: CpuIdleConfig,
-    /// `[AutoTracing.CPUSys]`
+    /// `[AutoTracing.CPUSys]`: flame graph of the host when its system time jumps.
     #[serde(rename = "CPUSys")]
     pub cpu_sys: CpuSysConfig,
-    /// `[AutoTracing.Dload]`
+    /// `[AutoTracing.Dload]`: stacks of a container's tasks in D state.
     pub dload: DloadConfig,
-    /// `[AutoTracing.IOTracing]`
+    /// `[AutoTracing.IOTracing]`: who keeps a disk busy.
     #[serde(rename = "IOTracing")]
     pub io_tracing: IoTracingConfig,
-    /// `[AutoTracing.MemoryBurst]`
+    /// `[AutoTracing.MemoryBurst]`: who took the memory that is suddenly gone.
     pub memory_burst: MemoryBurstConfig,
 }
 
@@ -58,7 +58,7 @@ pub struct CpuIdleConfig {
     /// Seconds one capture takes.
     #[schemars(range(min = 1, max = 86400))]
     pub run_tracing_tool_timeout: u64,
-    /// `[AutoTracing.CPUIdle.Filter]`
+    /// `[AutoTracing.CPUIdle.Filter]`: Which containers are looked at.
     pub filter: ContainerFilterConfig,
 }
 

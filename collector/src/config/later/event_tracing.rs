@@ -12,17 +12,17 @@ use super::KnownIssue;
 pub struct EventTracingConfig {
     /// Known issues: `[label, regular expression]` each. An event that matches is labelled.
     pub issues_list: Vec<KnownIssue>,
-    /// `[EventTracing.Softirq]`
+    /// `[EventTracing.Softirq]`: softirqs that were held off.
     pub softirq: SoftirqConfig,
-    /// `[EventTracing.MemoryReclaim]`
+    /// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
     pub memory_reclaim: MemoryReclaimConfig,
-    /// `[EventTracing.NetRxLatency]`
+    /// `[EventTracing.NetRxLatency]`: packets that are received late.
     pub net_rx_latency: NetRxLatencyConfig,
-    /// `[EventTracing.Netdev]`
+    /// `[EventTracing.Netdev]`: devices that go up and down.
     pub netdev: NetdevConfig,
-    /// `[EventTracing.Dropwatch]`
+    /// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
     pub dropwatch: DropwatchConfig,
-    /// `[EventTracing.Ras]`
+    /// `[EventTracing.Ras]`: errors of the hardware.
     pub ras: RasConfig,
 }
 

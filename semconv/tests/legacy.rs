@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The legacy page has HUATUO's names, types, labels and HELP texts (`legacy.txt`).
+
+use std::collections::BTreeMap;
+
+use semconv::{LegacyKind, LegacyMetric, family, metric};
+
+/// Labels that every series of a container has beside those of the host.
+const OF_CONTAINERS: [&str; 5] = [
+    "container_host",
+    "container_hostnamespace",
+    "container_level",
+    "container_name",
+    "container_type",
+];
+
+fn line(legacy: &LegacyMetric, is_container: bool) -> String {
+    let kind = match legacy.kind {
+        LegacyKind::Gauge => "gauge",
+        LegacyKind::Counter => "counter",
+    };
+    let mut labels = vec!["host", "region"];
+    labels.extend(legacy.labels.iter().map(|(label, _)| *label));
+    if !legacy.zones.is_empty() {
+        labels.push("zone");
+    }
+    if is_container {
+        labels.extend(OF_CONTAINERS);
+    }
+    labels.sort_unstable();
+    format!("{} {kind} {} {}", legacy.name, labels.join(","), legacy.help)
+}
+
+#[test]
+fn every_metric_of_huatuos_page_so_far_looks_as_it_did() {
+    let mut made = BTreeMap::new();
+    for def in metric::ALL {
+        // Names of cgroup metrics say whose they are.
+        let is_container = def.name.starts_with("linux.cgroup.");
+        for legacy in def.legacy {
+            made.insert(legacy.name, line(legacy, is_container));
+        }
+    }
+    for expected in include_str!("legacy.txt").lines().filter(|line| !line.starts_with('#')) {
+        let name = expected.split(' ').next().unwrap();
+        let word = name.strip_prefix(family::VMSTAT.legacy_prefix);
+        let found = match word {
+            Some(word) => line(&family::VMSTAT.field(word).unwrap().metric.legacy[0], false),
+            None => made.remove(name).unwrap_or_default(),
+        };
+        assert_eq!(found, expected);
+    }
+    assert!(made.is_empty(), "not in legacy.txt: {:?}", made.keys());
+}
