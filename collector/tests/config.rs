@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files in `config/good` load; files in `config/bad` are refused with exactly what is expected.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

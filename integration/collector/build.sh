@@ -14,7 +14,8 @@ if [ ! -x "$binary" ]; then
     echo "builds the OpenTelemetry Collector, once; this takes some minutes" >&2
     export GOFLAGS="-buildvcs=false ${GOFLAGS:-}" CGO_ENABLED=0
     GOBIN="$work" go install "go.opentelemetry.io/collector/cmd/builder@$version" >&2
-    "$work/builder" --config "$here/builder.yaml" --set dist.output_path="$work/dist" >"$work/log" 2>&1 || {
+    sed "s|^dist:|dist:\n  output_path: $work/dist|" "$here/builder.yaml" >"$work/builder.yaml"
+    "$work/builder" --config "$work/builder.yaml" >"$work/log" 2>&1 || {
         tail -20 "$work/log" >&2
         exit 1
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Generated pages are as they would be generated now. `make gen` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::path::Path;
 use std::{env, fs};
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The legacy page has HUATUO's names, types, labels and HELP texts (`legacy.txt`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::BTreeMap;
 
 use semconv::{LegacyKind, LegacyMetric, family, metric};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Walks the registry: what every entry must be, so that no single entry has to be looked at.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use semconv::{

@@ -85,8 +85,7 @@ mod tests {
 
     #[test]
     fn attributes_of_the_user_win_and_reach_every_resource() {
-        let mut config = Config::default();
-        config.region = "cn-beijing".to_owned();
+        let mut config = Config { region: "cn-beijing".to_owned(), ..Config::default() };
         config.otlp.resource_attributes =
             [("host.name", "node-1"), ("deployment.environment.name", "prod")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -129,19 +129,17 @@ fn observe_process() {
             }
         }
     });
-    let whole: [(&'static MetricDef, fn(&ProcessUsage) -> i64); 3] = [
-        (&metric::PROCESS_MEMORY_USAGE, |usage| usage.resident),
-        (&metric::PROCESS_THREAD_COUNT, |usage| usage.threads),
-        (&metric::PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, |usage| usage.descriptors),
-    ];
-    for (def, value) in whole {
+    let whole = |def, value: fn(&ProcessUsage) -> i64| {
         let shared = Arc::clone(&usage);
         up_down(def, move |out| {
             if let Some(usage) = &*shared.get() {
                 out.observe(value(usage), &[]);
             }
         });
-    }
+    };
+    whole(&metric::PROCESS_MEMORY_USAGE, |usage| usage.resident);
+    whole(&metric::PROCESS_THREAD_COUNT, |usage| usage.threads);
+    whole(&metric::PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, |usage| usage.descriptors);
     let def = &metric::PROCESS_UPTIME;
     meter()
         .f64_observable_gauge(def.name)

@@ -34,7 +34,7 @@ impl Default for QdiscConfig {
 }
 
 /// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct MemoryEventsConfig {
     /// Words to collect. A regular expression; empty means all.
@@ -43,12 +43,6 @@ pub struct MemoryEventsConfig {
     /// Words to leave out. A regular expression; empty means none.
     #[schemars(extend("format" = "regex"))]
     pub excluded: String,
-}
-
-impl Default for MemoryEventsConfig {
-    fn default() -> Self {
-        Self { included: String::new(), excluded: String::new() }
-    }
 }
 
 /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.

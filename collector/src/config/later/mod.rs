@@ -40,14 +40,16 @@ pub struct ContainerRule {
 
 /// What a [`ContainerRule`] looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum ContainerField {
     /// Kubernetes namespace.
-    ContainerHostNamespace,
+    #[serde(rename = "container_host_namespace")]
+    Namespace,
     /// Host name of the pod.
-    ContainerHostname,
+    #[serde(rename = "container_hostname")]
+    Hostname,
     /// QoS class of the pod.
-    ContainerQos,
+    #[serde(rename = "container_qos")]
+    Qos,
 }
 
 /// Which containers are looked at. All rules of a list must match; without rules all containers
