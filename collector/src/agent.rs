@@ -121,8 +121,9 @@ pub async fn run(
         board: Arc::clone(&board),
         rings: Some(RingReader::start(records)?),
     };
-    let collector = tokio::task::spawn_blocking(|| Collector::start(starter, entities)).await;
-    let snapshots = Snapshots::new(collector.map_err(io::Error::other)?);
+    // On this thread, which nothing else waits for yet: its memory can be handed back to the last
+    // page, that of a thread's own arena cannot.
+    let snapshots = Snapshots::new(Collector::start(starter, entities));
 
     let url = opened.server.url();
     let pushed_to = opened.metrics.as_ref().map(|target| target.url.to_string());

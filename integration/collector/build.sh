@@ -4,7 +4,7 @@
 # the tree. Prints the path of the binary.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-version=v0.165.0
+version=v0.161.0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/huatuo-otel"
 binary="$cache/otelcol-$(sha256sum "$here/builder.yaml" | cut -c1-16)"
 if [ ! -x "$binary" ]; then

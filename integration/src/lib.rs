@@ -1,2 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Harness.
+//! Runs the built agent against a real kernel and real consumers: what the tests and the benchmark
+//! share.
+
+mod agent;
+mod collector;
+mod oom;
+mod received;
+mod watch;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use agent::Agent;
+pub use collector::{Collector, Tls};
+pub use oom::{Killed, MemoryCgroup, container_id};
+pub use received::{Point, Received, Record};
+pub use watch::Watch;
+
+/// Asks until `ask` has an answer, for at most `patience`. The last refusal is the error.
+pub fn wait_for<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(error) if begin.elapsed() > patience => return Err(error),
+            Err(_) => sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The root of the project.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The agent that is tested: `HUATUO_OTEL_BIN`, or what `make build` made.
+pub fn binary() -> Result<PathBuf> {
+    let built = root().join("target/release/huatuo-otel");
+    let path = std::env::var_os("HUATUO_OTEL_BIN").map_or(built, PathBuf::from);
+    ensure!(path.exists(), "{} is missing; run `make integration`", path.display());
+    Ok(path)
+}
+
+/// Where a program is installed; an error that says how to get it where it is not.
+pub fn installed(program: &str) -> Result<PathBuf> {
+    let output = Command::new("sh").arg("-c").arg(format!("command -v {program}")).output()?;
+    let path = String::from_utf8(output.stdout)?.trim().to_owned();
+    ensure!(!path.is_empty(), "{program} is not installed; run `make deps`");
+    Ok(path.into())
+}
+
+/// The answer to a GET.
+pub fn get(url: &str) -> Result<String> {
+    let mut answer = ureq::get(url).call().with_context(|| format!("GET {url}"))?;
+    Ok(answer.body_mut().read_to_string()?)
+}
+
+/// A file of `/proc` as text.
+pub fn proc(path: &str) -> Result<String> {
+    let path = Path::new("/proc").join(path);
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
+/// The number behind a word in a file of `name value` lines.
+pub fn number(text: &str, word: &str) -> Result<u64> {
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if words.next() == Some(word) {
+            let value = words.next().with_context(|| format!("{word} has no value"))?;
+            return value.parse().with_context(|| format!("{word} {value}"));
+        }
+    }
+    bail!("no {word}")
+}

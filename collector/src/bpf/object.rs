@@ -52,16 +52,23 @@ pub enum LoadError {
 }
 
 /// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
-pub struct KernelTypes(Btf);
+pub struct KernelTypes {
+    btf: Btf,
+    // Dropped after the field above.
+    _trim: TrimMemory,
+}
 
 impl KernelTypes {
     /// `None` where the kernel has none.
     pub fn read() -> Option<Self> {
-        Btf::from_sys_fs().ok().map(Self)
+        Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
     }
 }
 
-impl Drop for KernelTypes {
+/// Hands free memory back to the kernel when it is dropped.
+struct TrimMemory;
+
+impl Drop for TrimMemory {
     /// The types of a kernel are a hundred thousand small pieces. The allocator would keep their
     /// room, more than all the rest of the agent takes.
     fn drop(&mut self) {
@@ -88,7 +95,7 @@ impl Object {
         support: &KernelSupport,
         types: Option<&KernelTypes>,
     ) -> Result<Self, LoadError> {
-        let btf = &types.ok_or(LoadError::NoBtf)?.0;
+        let btf = &types.ok_or(LoadError::NoBtf)?.btf;
         let mut loader = EbpfLoader::new();
         loader.btf(Some(btf));
         for global in &plan.globals {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Real OOM kills in a memory cgroup.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::wait_for;
+
+/// Bytes that a process may take before it is killed.
+const LIMIT: &str = "8388608";
+
+/// A cgroup with little memory; removed when dropped.
+pub struct MemoryCgroup {
+    folder: PathBuf,
+    made: Vec<PathBuf>,
+    v1: bool,
+}
+
+/// A process that the OOM killer killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Killed {
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// An id as container runtimes make them.
+pub fn container_id(seed: u8) -> String {
+    format!("{seed:02x}").repeat(32)
+}
+
+impl MemoryCgroup {
+    /// Makes the cgroup `path` below the root of the memory controller's hierarchy.
+    pub fn new(path: &str) -> Result<Self> {
+        let v1_root = Path::new("/sys/fs/cgroup/memory");
+        let v2_root = Path::new("/sys/fs/cgroup");
+        let v1 = v1_root.join("memory.limit_in_bytes").exists();
+        let controllers =
+            fs::read_to_string(v2_root.join("cgroup.controllers")).unwrap_or_default();
+        let mut folder = match (v1, controllers.contains("memory")) {
+            (true, _) => v1_root.to_owned(),
+            (false, true) => v2_root.to_owned(),
+            (false, false) => {
+                bail!("no memory controller below /sys/fs/cgroup; OOM kills cannot be made here")
+            }
+        };
+        let mut cgroup = Self { folder: PathBuf::new(), made: Vec::new(), v1 };
+        for part in Path::new(path) {
+            if !v1 {
+                fs::write(folder.join("cgroup.subtree_control"), "+memory")?;
+            }
+            folder.push(part);
+            if !folder.exists() {
+                fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+                cgroup.made.push(folder.clone());
+            }
+        }
+        let limit = if v1 { "memory.limit_in_bytes" } else { "memory.max" };
+        fs::write(folder.join(limit), LIMIT)?;
+        cgroup.folder = folder;
+        Ok(cgroup)
+    }
+
+    /// Path below the hierarchy's root, as the agent shows it.
+    pub fn path(&self) -> String {
+        let root = if self.v1 { "/sys/fs/cgroup/memory" } else { "/sys/fs/cgroup" };
+        let below = self.folder.strip_prefix(root).unwrap_or(&self.folder);
+        format!("/{}", below.display())
+    }
+
+    /// Has a process take too much memory, and waits for its end.
+    pub fn kill_one(&self) -> Result<Killed> {
+        // `tail` keeps the last line, and /dev/zero is one endless line.
+        let script =
+            format!("echo $$ > {}/cgroup.procs && exec tail /dev/zero", self.folder.display());
+        let mut child = Command::new("sh").arg("-c").arg(script).stdout(Stdio::null()).spawn()?;
+        let pid = child.id();
+        let status = child.wait()?;
+        if status.success() {
+            bail!("the process was not killed");
+        }
+        Ok(Killed { pid })
+    }
+
+    /// Removes the cgroup as soon as the kernel lets it go.
+    pub fn remove(&mut self) -> Result<()> {
+        for folder in self.made.drain(..).rev() {
+            wait_for(Duration::from_secs(5), || Ok(fs::remove_dir(&folder)?))
+                .with_context(|| format!("remove {}", folder.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the agent says against what the kernel says: our value lies between two readings of the
+//! kernel's file.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use integration::{Agent, number, proc};
+
+fn host(agent: &Agent) -> String {
+    let page = agent.get("metrics").unwrap();
+    let start = page.find("host=\"").unwrap() + 6;
+    page[start..].split('"').next().unwrap().to_owned()
+}
+
+/// Reads a counter of the kernel before and after ours, until nothing else moved meanwhile too far.
+fn bracket(read: impl Fn() -> Result<f64>, ours: impl Fn() -> Result<f64>) {
+    // Snapshots are kept for a second: ours must be taken between the two readings.
+    std::thread::sleep(Duration::from_millis(1100));
+    let before = read().unwrap();
+    let value = ours().unwrap();
+    let after = read().unwrap();
+    assert!(before <= value && value <= after, "{before} {value} {after}");
+}
+
+#[test]
+fn counters_lie_between_two_readings_of_the_kernels_file() {
+    let agent = Agent::with(
+        "[MetricCollector.NetdevStats]\nDeviceExcluded = \"\"\n\
+         [MetricCollector.Vmstat]\nIncludedOnHost = \"pgfault|pgalloc_normal\"\n",
+    )
+    .start()
+    .unwrap();
+    let labels = format!("host=\"{}\",region=\"\"", host(&agent));
+    for word in ["pgfault", "pgalloc_normal"] {
+        let series = format!("memory_vmstat_{word}{{{labels}}}");
+        let read = || Ok(number(&proc("vmstat")?, word)? as f64);
+        bracket(read, || agent.series(&series));
+    }
+    let series = format!("netdev_receive_packets_total{{device=\"lo\",{labels}}}");
+    let read = || {
+        let text = proc("1/net/dev")?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:")).context("lo")?;
+        Ok(line.split_whitespace().nth(1).context("packets")?.parse::<f64>()?)
+    };
+    bracket(read, || agent.series(&series));
+}
+
+#[test]
+fn load_averages_are_the_kernels() {
+    let agent = Agent::with("").start().unwrap();
+    let labels = format!("host=\"{}\",region=\"\"", host(&agent));
+    // The kernel moves them every five seconds; one of a few tries lies in between.
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(1100));
+        let before = proc("loadavg").unwrap();
+        let ours = agent.series(&format!("loadavg_load1{{{labels}}}")).unwrap();
+        let after = proc("loadavg").unwrap();
+        let first = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        if first(&before) == first(&after) {
+            assert_eq!(ours, first(&before));
+            return;
+        }
+    }
+    panic!("the load average moved at each of five tries");
+}
+
+#[test]
+fn shares_of_cpu_time_follow_a_busy_loop() {
+    let agent = Agent::with("").start().unwrap();
+    let labels = format!("host=\"{}\",region=\"\"", host(&agent));
+    agent.get("metrics").unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    agent.get("metrics").unwrap();
+    let begin = Instant::now();
+    let mut sum = 0u64;
+    while begin.elapsed() < Duration::from_millis(2200) {
+        sum = std::hint::black_box(sum.wrapping_add(1));
+    }
+    let busy = agent.series(&format!("cpu_util_usr{{{labels}}}")).unwrap();
+    let cpus = proc("stat").unwrap().lines().filter(|line| line.starts_with("cpu")).count() - 1;
+    let one = 100.0 / cpus as f64;
+    assert!(busy > one * 0.8 && busy <= 101.0, "{busy} % on {cpus} CPUs");
+    let total = agent.series(&format!("cpu_util_total{{{labels}}}")).unwrap();
+    assert!(total >= busy);
+}
+
+/// Waits of all tasks, in ns and number: columns 8 and 9 of the `cpuN` lines of
+/// `/proc/schedstat` (Documentation/scheduler/sched-stats.rst).
+fn kernel_waits() -> (f64, f64) {
+    let (mut time, mut count) = (0.0, 0.0);
+    for line in proc("schedstat").unwrap().lines().filter(|line| line.starts_with("cpu")) {
+        let columns: Vec<f64> = line.split(' ').skip(1).map(|word| word.parse().unwrap()).collect();
+        time += columns[7];
+        count += columns[8];
+    }
+    (time, count)
+}
+
+#[test]
+fn waits_on_the_run_queue_add_up_to_the_kernels_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = integration::Collector::start(None).unwrap();
+    let config =
+        format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\nInterval = 3600\n", collector.grpc);
+    let mut agent = Agent::with(&config).start().unwrap();
+    let name = "linux.cpu.runqueue.wait.duration";
+    let first = collector.until(|got| Ok(got.last(name)?.clone())).unwrap();
+    let (time_before, count_before) = kernel_waits();
+    // Twice as many busy tasks as CPUs, so that there is something to wait for.
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    std::thread::scope(|scope| {
+        for _ in 0..2 * cpus {
+            scope.spawn(|| {
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_secs(3) {
+                    std::hint::black_box(0u64);
+                }
+            });
+        }
+    });
+    let (time_after, count_after) = kernel_waits();
+    agent.terminate().unwrap();
+    let last = collector
+        .until(|got| {
+            anyhow::ensure!(got.of(name).len() == 2, "the last snapshot has not come");
+            Ok(got.last(name)?.clone())
+        })
+        .unwrap();
+    let (time, count) = (time_after - time_before, count_after - count_before);
+    let ours = (last.sum - first.sum) * 1e9;
+    let counted = (last.count - first.count) as f64;
+    println!("waits: kernel {count} in {time} ns, ours {counted} in {ours} ns");
+    // The windows differ by what happens before the first and after the last reading.
+    assert!((ours / time - 1.0).abs() < 0.05, "time: ours {ours}, the kernel's {time}");
+    assert!((counted / count - 1.0).abs() < 0.10, "count: ours {counted}, the kernel's {count}");
+    drop(folder);
+}
