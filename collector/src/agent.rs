@@ -24,7 +24,7 @@ use crate::hostfs::HostFs;
 use crate::journal::{Follower, Journal, MemoryJournal};
 use crate::kernel::KernelSupport;
 use crate::server::{BindError, Doors, Server, Watchers};
-use crate::status::{Board, Verdicts};
+use crate::status::{Board, ProbeVerdict, Verdicts};
 use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
 
 /// A scrape or a push this soon after the last collection uses its snapshot.
@@ -163,8 +163,9 @@ impl Tasks {
         let Opened { server, file, metrics, logs } = opened;
         if let Some(target) = metrics {
             let status = self.board.exporter("otlp/metrics", target.url.to_string());
-            let take = snapshots.take(MAX_SNAPSHOT_AGE);
-            let push = MetricPush::new(target, take, config.otlp.interval(), status)?;
+            let interval = config.otlp.interval();
+            let take = snapshots.take(MAX_SNAPSHOT_AGE.min(interval / 2));
+            let push = MetricPush::new(target, take, interval, status)?;
             self.set.spawn(push.run(self.stop.clone()));
         }
         if let Some(target) = logs {
@@ -247,5 +248,7 @@ pub fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartError> {
     let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
     let mut collector = Collector::start(starter, entities);
     collector.collect();
-    Ok(board.verdicts())
+    let mut verdicts = board.verdicts();
+    verdicts.probes.iter_mut().for_each(ProbeVerdict::judge_by_last_error);
+    Ok(verdicts)
 }

@@ -68,6 +68,15 @@ impl ProbeVerdict {
         Self { probe, state, reason, hooks, last_error: String::new(), restarts: 0 }
     }
 
+    /// A probe that started and whose one collection failed has failed: there is no second one to
+    /// wait for.
+    pub fn judge_by_last_error(&mut self) {
+        if !self.last_error.is_empty() && !self.state.is_trouble() {
+            self.state = ProbeState::Failed;
+            self.reason = std::mem::take(&mut self.last_error);
+        }
+    }
+
     /// Of a probe that does not run.
     pub fn stopped(
         probe: &'static str,

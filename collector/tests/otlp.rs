@@ -7,6 +7,7 @@ mod receiver;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use huatuo_otel::export::otlp::{
@@ -32,10 +33,11 @@ fn host() -> Arc<Resource> {
 }
 
 fn snapshot() -> Arc<Snapshot> {
+    static TIME: AtomicU64 = AtomicU64::new(1);
     let mut recorder = Recorder::new(&host());
     recorder.set_probe("cpu.loadavg");
     recorder.host().gauge(&metric::SYSTEM_CPU_LOAD_AVERAGE_1M, Vec::new(), 0.5);
-    Arc::new(recorder.finish(1))
+    Arc::new(recorder.finish(TIME.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn oom(pid: i64) -> Arc<Event> {

@@ -8,6 +8,7 @@ version=v0.161.0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/huatuo-otel"
 binary="$cache/otelcol-$(sha256sum "$here/builder.yaml" | cut -c1-16)"
 if [ ! -x "$binary" ]; then
+    PATH="$cache/go/bin:$PATH"
     command -v go >/dev/null || { echo "build.sh: Go is missing; run make deps" >&2; exit 1; }
     work=$(mktemp -d "${TMPDIR:-/tmp}/otelcol.XXXXXX")
     trap 'rm -rf "$work"' EXIT

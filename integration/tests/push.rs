@@ -343,6 +343,8 @@ fn the_end_flushes_what_is_left() {
     let config = otlp("grpc", collector.grpc, "gzip", "http", "").replace("= 1\n", "= 3600\n");
     let mut agent = Agent::with(&config).start().unwrap();
     let first = collector.until(|got| Ok(got.last(WAITS)?.count)).unwrap();
+    // A snapshot is shared for a second; the last one is to be another.
+    std::thread::sleep(Duration::from_millis(1100));
     let (status, took) = agent.terminate().unwrap();
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(5), "{took:?}");

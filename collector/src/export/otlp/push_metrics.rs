@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct MetricPush {
     interval: Duration,
     compression: Compression,
     backlog: Backlog,
+    /// Time of the last snapshot pushed: one that a scrape has taken meanwhile may come twice.
+    pushed: AtomicU64,
 }
 
 impl MetricPush {
@@ -45,7 +48,8 @@ impl MetricPush {
     ) -> Result<Self, TargetError> {
         let compression = target.compression;
         let courier = Courier::new(target, status)?;
-        Ok(Self { courier, take, interval, compression, backlog: Backlog::default() })
+        let (backlog, pushed) = (Backlog::default(), AtomicU64::new(0));
+        Ok(Self { courier, take, interval, compression, backlog, pushed })
     }
 
     /// Pushes until `stop`, then once more.
@@ -69,6 +73,9 @@ impl MetricPush {
 
     async fn enqueue(&self) {
         let snapshot = (self.take)().await;
+        if self.pushed.swap(snapshot.time, Ordering::Relaxed) == snapshot.time {
+            return;
+        }
         for request in encode::metrics(&snapshot, MAX_REQUEST) {
             // Compressing into memory cannot fail but for a bug of the library.
             if let Ok(payload) = Payload::new(request, self.compression) {

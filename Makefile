@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Thin names over cargo. `make help` lists them.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+BINARY := target/release/huatuo-otel
+ARGS ?=
+
+.PHONY: help deps ready build run test lint integration bench gen otelcol
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+deps: ## installs what a bare Debian or Ubuntu machine lacks, for everything below
+	@.ci/deps.sh all
+
+# `run` and `test` install what the build needs by themselves.
+ready:
+	@.ci/deps.sh build
+
+build: ready ## the release binary
+	$(CARGO) build --release --locked -p huatuo-otel
+
+run: build ## builds and runs the agent; ARGS="--region dev"
+	$(BINARY) run $(ARGS)
+
+test: ready ## the quick tests: no root, no network
+	$(CARGO) test --locked --workspace --exclude integration
+
+lint: ready ## format, clippy, licences, sources
+	.ci/lint.sh
+
+integration: build otelcol ## the agent on this kernel with a real Collector and Prometheus; needs root
+	$(CARGO) test --locked -p integration -- --test-threads=1 --nocapture
+
+bench: build otelcol ## figures of docs/performance.md; needs root
+	$(CARGO) bench --locked -p huatuo-otel --bench encode
+	$(CARGO) run --locked --release -p integration --bin bench -- $(ARGS)
+
+gen: ready ## writes the generated files anew
+	UPDATE_GENERATED=1 $(CARGO) test --locked -p semconv --test generated
+	UPDATE_GENERATED=1 $(CARGO) test --locked -p huatuo-otel --test generated
+
+otelcol:
+	@integration/collector/build.sh
