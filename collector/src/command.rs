@@ -75,7 +75,6 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn run_agent(flags: &Flags) -> Outcome {
-    install_crypto();
     let loaded = configuration(flags)?;
     for notice in &loaded.notices {
         writeln!(io::stderr(), "huatuo-otel: {notice}")?;
@@ -148,7 +147,6 @@ fn greet(running: &Running, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn run_check(flags: &Flags, config_only: bool, json: bool) -> Outcome {
-    install_crypto();
     let Loaded { config, notices, .. } = configuration(flags)?;
     for notice in &notices {
         writeln!(io::stderr(), "huatuo-otel: {notice}")?;
@@ -175,10 +173,10 @@ fn print_config(flags: &Flags) -> Outcome {
 }
 
 fn follow(flags: &Flags, args: EventsArgs) -> Outcome {
-    install_crypto();
     let config = configuration(flags)?.config;
     let follow = Follow {
         url: args.url.unwrap_or_else(|| local_url(&config)),
+        certificate: config.server.certificate,
         token: config.server.token,
         json: args.json,
         filters: [
@@ -204,9 +202,4 @@ fn local_url(config: &Config) -> String {
     }
     let plain = config.server.certificate.as_os_str().is_empty();
     format!("{}://{address}", if plain { "http" } else { "https" })
-}
-
-/// TLS of all libraries with one implementation. A second call finds it done.
-fn install_crypto() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

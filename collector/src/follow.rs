@@ -2,11 +2,15 @@
 //! `huatuo-otel events`: follows the watch endpoint of a running agent in the terminal.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use reqwest::{Certificate, Client};
 use serde_json::{Map, Value as Json, json};
 use thiserror::Error;
+
+use crate::crypto;
 
 /// Wait before a broken stream is taken up again.
 const BACKOFF: Duration = Duration::from_secs(2);
@@ -20,6 +24,8 @@ pub struct Follow {
     pub url: String,
     /// Token of the agent; empty for none.
     pub token: String,
+    /// PEM file of the agent's certificate, trusted beside the system's authorities; empty for none.
+    pub certificate: PathBuf,
     /// Field and regular expression, all of which must match.
     pub filters: Vec<(&'static str, String)>,
     /// Print JSON.
@@ -76,8 +82,8 @@ impl Follow {
         let filters: Map<String, Json> =
             self.filters.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         let url = format!("{}/v1/events/watch", self.url.trim_end_matches('/'));
-        let mut request =
-            reqwest::Client::new().post(url).body(json!({ "filters": filters }).to_string());
+        let client = self.client().map_err(away)?;
+        let mut request = client.post(url).body(json!({ "filters": filters }).to_string());
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }
@@ -101,6 +107,13 @@ impl Follow {
             }
         }
         Ok(())
+    }
+
+    fn client(&self) -> reqwest::Result<Client> {
+        crypto::install();
+        // A certificate that cannot be read makes the agent itself complain; here trust is enough.
+        let trusted = std::fs::read(&self.certificate).unwrap_or_default();
+        Client::builder().tls_certs_merge(Certificate::from_pem_bundle(&trusted)?).build()
     }
 
     fn print(&self, line: &[u8], out: &mut (dyn Write + Send)) -> io::Result<()> {

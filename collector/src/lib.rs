@@ -14,6 +14,7 @@ pub mod cli;
 pub mod collect;
 pub mod command;
 pub mod config;
+pub mod crypto;
 pub mod entity;
 pub mod events;
 pub mod export;

@@ -69,7 +69,6 @@ struct Pushing {
 impl Pushing {
     /// Pushes the events of a journal.
     fn logs(config: &OtlpConfig) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let journal = Arc::new(MemoryJournal::new(64));
         let board = Arc::new(Board::default());
         let target = resolve(config, Signal::Logs).unwrap().unwrap();
@@ -83,7 +82,6 @@ impl Pushing {
 
     /// Pushes one gauge every 50 ms.
     fn metrics(config: &OtlpConfig) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let board = Arc::new(Board::default());
         let target = resolve(config, Signal::Metrics).unwrap().unwrap();
         let status = board.exporter("otlp/metrics", String::new());

@@ -73,7 +73,7 @@ async fn start(server: ServerConfig, watch: EventsWatchConfig) -> Running {
         started: Instant::now(),
     };
     let task = tokio::spawn(server.run(doors.router(), stop.clone()));
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    huatuo_otel::crypto::install();
     Running { url, client: Client::new(), journal, watchers, ready, stop, task }
 }
 

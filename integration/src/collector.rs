@@ -20,6 +20,10 @@ pub struct Tls {
     pub authority: String,
     certificate: String,
     key: String,
+    /// PEM of a certificate for a client, and its key.
+    pub client: (String, String),
+    /// The Collector asks its clients for a certificate.
+    pub mutual: bool,
 }
 
 impl Tls {
@@ -31,7 +35,12 @@ impl Tls {
         let key = KeyPair::generate()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+        let client_key = KeyPair::generate()?;
+        let client = vec!["agent".to_owned()];
+        let client = CertificateParams::new(client)?.signed_by(&client_key, &authority)?;
         Ok(Self {
+            client: (client.pem(), client_key.serialize_pem()),
+            mutual: false,
             authority: authority.pem(),
             certificate: certificate.pem(),
             key: key.serialize_pem(),
@@ -71,7 +80,14 @@ impl Collector {
             fs::write(path.join("cert.pem"), &tls.certificate)?;
             fs::write(path.join("key.pem"), &tls.key)?;
             let files = path.display();
-            secure = format!(", tls: {{ cert_file: {files}/cert.pem, key_file: {files}/key.pem }}");
+            let mut mutual = String::new();
+            if tls.mutual {
+                fs::write(path.join("ca.pem"), &tls.authority)?;
+                mutual = format!(", client_ca_file: {files}/ca.pem");
+            }
+            secure = format!(
+                ", tls: {{ cert_file: {files}/cert.pem, key_file: {files}/key.pem{mutual} }}"
+            );
         }
         let config = format!(
             "receivers:\n  otlp:\n    protocols:\n      \

@@ -219,6 +219,59 @@ fn with_tls_over_both() {
 }
 
 #[test]
+fn with_a_certificate_of_its_own_it_is_let_in_and_without_it_is_not() {
+    let mut tls = Tls::new().unwrap();
+    tls.mutual = true;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let trusted = format!("Certificate = \"{}\"\n", file("ca.pem", &tls.authority));
+    let own = format!(
+        "{trusted}ClientCertificate = \"{}\"\nClientKey = \"{}\"\n",
+        file("client.pem", &tls.client.0),
+        file("client.key", &tls.client.1)
+    );
+    let collector = Collector::start(Some(&tls)).unwrap();
+    let stranger = Agent::with(&otlp("grpc", collector.grpc, "gzip", "https", &trusted)).start();
+    wait_for(Duration::from_secs(10), || {
+        let status = stranger.as_ref().unwrap().status()?;
+        ensure!(status["exporters"][0]["works"] == false, "{status}");
+        Ok(())
+    })
+    .unwrap();
+    drop(stranger);
+    assert!(collector.received().unwrap().points.is_empty());
+    round_trip(&collector, &otlp("grpc", collector.grpc, "gzip", "https", &own), 0x19);
+    let collector = Collector::start(Some(&tls)).unwrap();
+    round_trip(&collector, &otlp("http/protobuf", collector.http, "gzip", "https", &own), 0x1a);
+}
+
+#[test]
+fn what_the_programs_cost_is_told_where_it_is_asked_for() {
+    let collector = Collector::start(None).unwrap();
+    let config = otlp("grpc", collector.grpc, "gzip", "http", "");
+    let agent = Agent::with(&format!("BpfStatistics = true\n{config}")).start().unwrap();
+    collector
+        .until(|got| {
+            let of = "huatuo.bpf.program.name";
+            let runs = got.of("huatuo.bpf.program.run.count");
+            let is_switch = |p: &&&Point| p.attributes[of].starts_with("sched_switch");
+            let runs = runs.iter().rfind(is_switch).context("not told yet")?;
+            let time = got.of("huatuo.bpf.program.run.time");
+            let time = time.iter().rfind(is_switch).context("not told yet")?;
+            ensure!(runs.value > 100.0, "{} runs", runs.value);
+            let each = time.value / runs.value;
+            assert!((1e-8..1e-4).contains(&each), "{each} s per switch");
+            Ok(())
+        })
+        .unwrap();
+    drop(agent);
+}
+
+#[test]
 fn a_peer_that_nobody_vouches_for_gets_nothing() {
     let tls = Tls::new().unwrap();
     let collector = Collector::start(Some(&tls)).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::starter::{Running, RunningRing, Starter};
 use super::{Costs, Lost, ProgramCost};
+use crate::bpf::StatsSwitch;
 use crate::entity::Entities;
 use crate::hostfs::{Files, parse};
 use crate::kernel::unix_now;
@@ -30,6 +31,7 @@ pub struct Collector {
     boot_time: UnixNanos,
     meter: CollectionMeter,
     series: u64,
+    _statistics: Option<StatsSwitch>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,7 @@ impl Collector {
             slots: running.map(|running| Slot { running, ..Slot::default() }).collect(),
             files: Files::new(&starter.fs),
             boot_time: boot_time(&starter),
+            _statistics: starter.statistics(),
             starter,
             entities,
             meter: CollectionMeter::new(),
@@ -119,7 +122,9 @@ impl Collector {
     pub fn costs(&self) -> Costs {
         let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
         let stats = running.filter_map(|running| running.programs.as_ref());
-        let programs = stats.flat_map(|stats| stats.read()).map(|(name, stats)| ProgramCost {
+        // A program that seems not to have run was not counted, or has nothing to tell.
+        let counted = stats.flat_map(|stats| stats.read()).filter(|(_, stats)| stats.count > 0);
+        let programs = counted.map(|(name, stats)| ProgramCost {
             program: name.to_owned(),
             seconds: stats.time_ns as f64 / 1e9,
             runs: stats.count,
@@ -161,4 +166,24 @@ impl Slot {
 fn boot_time(starter: &Starter) -> UnixNanos {
     let seconds = starter.fs.read_proc("stat").ok().and_then(|text| parse::field(&text, "btime"));
     seconds.map_or_else(unix_now, |seconds| seconds.saturating_mul(1_000_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_panics_waits_longer_each_time_and_keeps_its_losses() {
+        let now = Instant::now();
+        let mut slot = Slot { lost: [1, 2, 3], ..Slot::default() };
+        let mut waits = Vec::new();
+        for restarts in [0, 1, 2, 20] {
+            slot.restarts = restarts;
+            slot.bury(now);
+            waits.push(slot.restart.unwrap() - now);
+        }
+        let seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [10, 20, 40, 3600]);
+        assert_eq!(slot.lost_so_far(), [1, 2, 3]);
+    }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::bpf::{HookState, HookVerdict, KernelTypes, LoadError, RingGuard, RingReader};
-use crate::bpf::{PerCpuTotal, ProgramStats};
+use crate::bpf::{PerCpuTotal, ProgramStats, StatsSwitch};
 use crate::config::Config;
 use crate::hostfs::{HostFs, ReadError};
 use crate::kernel::KernelSupport;
@@ -41,6 +41,18 @@ pub(super) struct RunningRing {
 }
 
 impl Starter {
+    /// Turns the kernel's BPF statistics on where the configuration asks for them.
+    pub(super) fn statistics(&self) -> Option<StatsSwitch> {
+        if !self.config.bpf_statistics {
+            return None;
+        }
+        let switched = StatsSwitch::on();
+        if let Err(error) = &switched {
+            tracing::warn!(error, "BpfStatistics cannot be turned on; it needs CAP_SYS_ADMIN");
+        }
+        switched.ok()
+    }
+
     /// Starts all probes that the configuration does not turn off. Entry `i` is `PROBES[i]`.
     pub(super) fn start_all(&self) -> Vec<Option<Running>> {
         // Read once for all: the types of the whole kernel take some MiB while they are held.

@@ -40,6 +40,9 @@ pub struct Config {
     pub black_list: Vec<String>,
     /// Region of the host, e.g. `cn-beijing`. `--region` overrides it.
     pub region: String,
+    /// Keep the kernel's BPF statistics on, so that `huatuo.bpf.program.run.*` count. Every BPF
+    /// program of the host then takes two clock readings more per run.
+    pub bpf_statistics: bool,
     /// `[Log]`: the agent's own log.
     pub log: LogConfig,
     /// `[Otlp]`: push to an OpenTelemetry Collector.
@@ -73,6 +76,7 @@ impl Default for Config {
         Self {
             black_list: vec!["netdev_hw".to_owned(), "metax_gpu".to_owned()],
             region: String::new(),
+            bpf_statistics: false,
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             server: ServerConfig::default(),

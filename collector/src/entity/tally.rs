@@ -105,3 +105,94 @@ impl<T: Clone> Tally<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::hostfs::HostFs;
+
+    /// A machine whose cgroups are folders.
+    struct Machine {
+        root: tempfile::TempDir,
+        entities: Entities,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir_all(root.path().join("proc/self")).unwrap();
+            fs::create_dir(root.path().join("cgroup")).unwrap();
+            let mounts = "cgroup /cgroup cgroup rw,memory 0 0\n";
+            fs::write(root.path().join("proc/self/mounts"), mounts).unwrap();
+            let fs = HostFs::new(root.path());
+            let entities = Entities::discover(&Config::default(), &fs, true);
+            Self { root, entities }
+        }
+
+        fn path(&self, path: &str) -> PathBuf {
+            self.root.path().join("cgroup").join(path.replace("ID", &"ab".repeat(32)))
+        }
+
+        fn make(&self, path: &str) -> u64 {
+            fs::create_dir_all(self.path(path)).unwrap();
+            self.entities.refresh();
+            fs::metadata(self.path(path)).unwrap().ino()
+        }
+
+        fn sum(&self, tally: &mut Tally<u64>, entries: &[(u64, u64)]) -> Sums<u64> {
+            tally.sum(entries.to_vec(), &self.entities, |id, _| self.entities.container(id))
+        }
+    }
+
+    fn tally() -> Tally<u64> {
+        Tally::new(|sum, value| *sum += value)
+    }
+
+    #[test]
+    fn cgroups_of_one_container_are_one_sum_and_others_stay_apart() {
+        let machine = Machine::new();
+        let outer = machine.make("docker/ID");
+        let inner = machine.make("docker/ID/init.scope");
+        let service = machine.make("system.slice");
+        let sums = machine.sum(&mut tally(), &[(outer, 1), (inner, 10), (service, 100)]);
+        assert_eq!(sums.shares.len(), 1);
+        assert_eq!((sums.shares[0].value, sums.shares[0].running), (11, true));
+        assert_eq!(sums.others, [(service, 100)]);
+        assert!(sums.forgotten.is_empty());
+    }
+
+    #[test]
+    fn a_cgroup_that_is_forgotten_leaves_its_count_to_its_container() {
+        let machine = Machine::new();
+        let outer = machine.make("docker/ID");
+        let inner = machine.make("docker/ID/job");
+        let mut tally = tally();
+        machine.sum(&mut tally, &[(outer, 1), (inner, 10)]);
+        // An id that no walk has seen stands in for one that is long gone.
+        let gone = u64::MAX;
+        let owner = machine.entities.container(inner).unwrap();
+        tally.owners.insert(gone, owner);
+        let sums = machine.sum(&mut tally, &[(outer, 1), (inner, 10), (gone, 100)]);
+        assert_eq!(sums.forgotten, [gone]);
+        assert_eq!(sums.shares[0].value, 111);
+        let sums = machine.sum(&mut tally, &[(outer, 2), (inner, 10)]);
+        assert_eq!(sums.shares[0].value, 112, "counters never fall");
+    }
+
+    #[test]
+    fn an_ended_container_is_said_to_have_ended() {
+        let machine = Machine::new();
+        let id = machine.make("docker/ID");
+        let mut tally = tally();
+        machine.sum(&mut tally, &[(id, 5)]);
+        fs::remove_dir(Path::new(&machine.path("docker/ID"))).unwrap();
+        machine.entities.refresh();
+        let sums = machine.sum(&mut tally, &[(id, 5)]);
+        assert_eq!((sums.shares[0].value, sums.shares[0].running), (5, false));
+    }
+}

@@ -96,4 +96,20 @@ mod tests {
         assert_eq!(cpu_ticks("cpu  1 2\n"), None);
         assert_eq!(cpu_ticks("cpu  1 x 3 4\n"), None);
     }
+
+    #[test]
+    fn no_text_makes_a_parser_panic() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let words =
+            ["cpu ", "cpu0", ":", " ", "\n", "18446744073709551616", "-1", "7", "nan", "é", "\0"];
+        for _ in 0..20_000 {
+            let text: String =
+                (0..random.usize(..40)).map(|_| words[random.usize(..words.len())]).collect();
+            fields(&text).for_each(drop);
+            interfaces(&text).for_each(drop);
+            load_averages(&text);
+            cpu_ticks(&text);
+            online_cpus(&text);
+        }
+    }
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
 use super::ServerConfig;
+use crate::crypto;
 
 /// The certificate or the key cannot be used.
 #[derive(Debug, Error)]
@@ -49,6 +50,7 @@ pub(super) fn acceptor(config: &ServerConfig) -> Result<Option<TlsAcceptor>, Tls
         .map_err(|error| wrong("Certificate", certificate, error.to_string()))?;
     let private =
         PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("Key", key, error.to_string()))?;
+    crypto::install();
     let tls = TlsConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)

@@ -17,6 +17,7 @@ use super::USER_AGENT_NAME;
 use super::outcome::{Accepted, Failure};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
+use crate::crypto;
 
 /// Flag and length before a message (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
@@ -77,6 +78,7 @@ pub fn channel(target: &Target) -> Result<Channel, TargetError> {
         url: target.url.to_string(),
         what: Failure::connection(error).message,
     };
+    crypto::install();
     let mut endpoint = Endpoint::from(target.url.clone())
         .connect_timeout(target.timeout)
         .http2_keep_alive_interval(Duration::from_secs(60))

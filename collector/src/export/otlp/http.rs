@@ -13,6 +13,7 @@ use super::USER_AGENT_NAME;
 use super::outcome::{Accepted, Failure};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
+use crate::crypto;
 
 /// Answers are small; the rest of a longer one is left unread.
 const MAX_ANSWER: usize = 4 << 20;
@@ -56,6 +57,7 @@ pub fn client(target: &Target) -> Result<Client, TargetError> {
         url: target.url.to_string(),
         what: Failure::connection(&error).message,
     };
+    crypto::install();
     let mut builder = Client::builder()
         .user_agent(USER_AGENT_NAME)
         .redirect(Policy::none())
