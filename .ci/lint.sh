@@ -17,7 +17,7 @@ if ! cargo deny --version >/dev/null 2>&1; then
     echo "lint: cargo-deny is missing; run make deps" >&2
     exit 1
 fi
-cargo deny --offline check licenses bans sources
+cargo deny check licenses bans sources
 # The database of advisories is a git repository on the internet, which not every machine reaches.
 if cargo deny fetch db 2>/dev/null; then
     cargo deny check advisories
