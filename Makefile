@@ -34,7 +34,7 @@ integration: build otelcol ## the agent on this kernel with a real Collector and
 	$(CARGO) test --locked -p integration -- --test-threads=1 --nocapture
 
 bench: build otelcol ## figures of docs/performance.md; needs root
-	$(CARGO) bench --locked -p huatuo-otel --bench encode
+	$(CARGO) bench --locked -p huatuo-otel
 	$(CARGO) run --locked --release -p integration --bin bench -- $(ARGS)
 
 gen: ready ## writes the generated files anew

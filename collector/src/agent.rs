@@ -126,7 +126,7 @@ pub async fn run(
     let snapshots = Snapshots::new(Collector::start(starter, entities));
 
     let url = opened.server.url();
-    let pushed_to = opened.metrics.as_ref().map(|target| target.url.to_string());
+    let pushed_to = opened.metrics.as_ref().map(Target::shown);
     let mut tasks = Tasks {
         set: JoinSet::new(),
         stop: CancellationToken::new(),
@@ -162,14 +162,14 @@ impl Tasks {
     ) -> Result<Arc<Watchers>, StartError> {
         let Opened { server, file, metrics, logs } = opened;
         if let Some(target) = metrics {
-            let status = self.board.exporter("otlp/metrics", target.url.to_string());
+            let status = self.board.exporter("otlp/metrics", target.shown());
             let interval = config.otlp.interval();
             let take = snapshots.take(MAX_SNAPSHOT_AGE.min(interval / 2));
             let push = MetricPush::new(target, take, interval, status)?;
             self.set.spawn(push.run(self.stop.clone()));
         }
         if let Some(target) = logs {
-            let status = self.board.exporter("otlp/logs", target.url.to_string());
+            let status = self.board.exporter("otlp/logs", target.shown());
             let follower = Follower::from_start(Arc::clone(&self.journal));
             let cloud_events = config.otlp.cloud_events_attributes;
             let push = LogPush::new(target, follower, status, cloud_events)?;

@@ -4,55 +4,24 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod receiver;
+mod sample;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use huatuo_otel::export::otlp::{
     Compression, LogPush, MetricPush, OtlpConfig, Protocol, Signal, resolve,
 };
 use huatuo_otel::journal::{Follower, Journal, MemoryJournal};
-use huatuo_otel::signal::{
-    EntityKind, Event, Recorder, Resource, RunType, Severity, Snapshot, Value,
-};
 use huatuo_otel::status::Board;
 use receiver::{Answer, Received, Receiver};
-use semconv::{attribute, event, metric};
+use sample::{oom, snapshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
-use uuid::Uuid;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-fn host() -> Arc<Resource> {
-    let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
-    Arc::new(Resource { kind: EntityKind::Host, attributes })
-}
-
-fn snapshot() -> Arc<Snapshot> {
-    static TIME: AtomicU64 = AtomicU64::new(1);
-    let mut recorder = Recorder::new(&host());
-    recorder.set_probe("cpu.loadavg");
-    recorder.host().gauge(&metric::SYSTEM_CPU_LOAD_AVERAGE_1M, Vec::new(), 0.5);
-    Arc::new(recorder.finish(TIME.fetch_add(1, Ordering::Relaxed)))
-}
-
-fn oom(pid: i64) -> Arc<Event> {
-    Arc::new(Event {
-        uid: Uuid::now_v7(),
-        def: &event::LINUX_MEMORY_OOM_KILL,
-        time: 1,
-        observed: 2,
-        severity: Severity(17),
-        run_type: RunType::Auto,
-        resource: host(),
-        attributes: vec![(&attribute::PROCESS_PID, Value::Int(pid))],
-        body: String::new(),
-    })
-}
 
 fn config(address: SocketAddr, protocol: Protocol) -> OtlpConfig {
     let endpoint = format!("http://{address}");

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod sample;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,15 +12,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use huatuo_otel::journal::{Journal, MemoryJournal};
 use huatuo_otel::server::{Doors, EventsWatchConfig, Server, ServerConfig, Watchers};
-use huatuo_otel::signal::{
-    EntityKind, Event, Recorder, Resource, RunType, Severity, Snapshot, Value,
-};
 use huatuo_otel::status::Board;
 use reqwest::{Client, StatusCode};
-use semconv::{attribute, event, metric};
+use sample::{oom, snapshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 struct Running {
     url: String,
@@ -28,32 +26,6 @@ struct Running {
     ready: Arc<AtomicBool>,
     stop: CancellationToken,
     task: JoinHandle<()>,
-}
-
-fn host() -> Arc<Resource> {
-    let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
-    Arc::new(Resource { kind: EntityKind::Host, attributes })
-}
-
-fn snapshot() -> Arc<Snapshot> {
-    let mut recorder = Recorder::new(&host());
-    recorder.set_probe("cpu.loadavg");
-    recorder.host().gauge(&metric::SYSTEM_CPU_LOAD_AVERAGE_1M, Vec::new(), 0.5);
-    Arc::new(recorder.finish(1))
-}
-
-fn oom(pid: i64) -> Arc<Event> {
-    Arc::new(Event {
-        uid: Uuid::now_v7(),
-        def: &event::LINUX_MEMORY_OOM_KILL,
-        time: 1,
-        observed: 2,
-        severity: Severity(17),
-        run_type: RunType::Auto,
-        resource: host(),
-        attributes: vec![(&attribute::PROCESS_PID, Value::Int(pid))],
-        body: String::new(),
-    })
 }
 
 async fn start(server: ServerConfig, watch: EventsWatchConfig) -> Running {

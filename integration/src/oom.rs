@@ -85,6 +85,20 @@ impl MemoryCgroup {
         Ok(Killed { pid })
     }
 
+    /// Runs a command in the cgroup, `copies` times at once, without limit of memory, and waits for
+    /// all of them.
+    pub fn run(&self, command: &str, copies: usize) -> Result<()> {
+        let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
+        fs::write(self.folder.join(limit.0), limit.1)?;
+        let script = format!("echo $$ > {}/cgroup.procs && exec {command}", self.folder.display());
+        let start = |_| Command::new("sh").arg("-c").arg(&script).spawn();
+        let started = (0..copies).map(start).collect::<Result<Vec<_>, _>>()?;
+        for mut child in started {
+            child.wait()?;
+        }
+        Ok(())
+    }
+
     /// Removes the cgroup as soon as the kernel lets it go.
     pub fn remove(&mut self) -> Result<()> {
         for folder in self.made.drain(..).rev() {

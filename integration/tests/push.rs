@@ -320,6 +320,33 @@ fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
 }
 
 #[test]
+fn waits_of_a_container_are_its_own() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&otlp("grpc", collector.grpc, "gzip", "http", "")).start().unwrap();
+    let id = container_id(0x51);
+    let cgroup = MemoryCgroup::new(&format!("docker/{id}/nested")).unwrap();
+    // More busy tasks than CPUs, so that they wait for each other.
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    cgroup.run("timeout 3 sh -c 'while :; do :; done'", 2 * cpus).unwrap();
+    let name = "linux.cgroup.cpu.runqueue.wait.duration";
+    let is_ours = |point: &&&Point| point.resource["container.id"] == id;
+    let (first, last) = collector
+        .until(|got| {
+            let points = got.of(name);
+            let ours: Vec<_> = points.iter().filter(is_ours).collect();
+            ensure!(ours.len() >= 3, "{} points", ours.len());
+            Ok(((**ours[0]).clone(), (**ours[ours.len() - 1]).clone()))
+        })
+        .unwrap();
+    check_waits(&[&first, &last]);
+    assert_eq!(first.start, last.start);
+    let waited = (last.sum - first.sum) / (last.time - first.time) as f64 * 1e9;
+    // Twice as many tasks as CPUs wait as much as they run.
+    assert!((0.5..1.5).contains(&(waited / cpus as f64)), "{waited} s per second");
+    drop(agent);
+}
+
+#[test]
 fn a_victim_outside_of_containers_belongs_to_the_host() {
     let collector = Collector::start(None).unwrap();
     let agent = Agent::with(&otlp("grpc", collector.grpc, "gzip", "http", "")).start().unwrap();
@@ -406,4 +433,9 @@ fn the_end_flushes_what_is_left() {
         Ok(got.last(WAITS)?.count)
     });
     assert!(last.unwrap() > first);
+    let said = collector.until(|got| {
+        let own = |record: &&Record| record.resource.get("service.name").is_some();
+        Ok(got.records.iter().find(own).context("its log has not come")?.clone())
+    });
+    assert_eq!(said.unwrap().body, "ends");
 }

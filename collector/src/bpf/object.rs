@@ -3,6 +3,7 @@
 
 use std::io;
 
+use aya::maps::Map;
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
 use thiserror::Error;
 
@@ -88,6 +89,9 @@ pub struct Object {
     pub hooks: Vec<HookVerdict>,
 }
 
+/// A map, taken out of its object to be read.
+type Taken<T> = Result<T, LoadError>;
+
 impl Object {
     /// Loads the object and tries each hook.
     pub fn load(
@@ -125,37 +129,31 @@ impl Object {
     }
 
     /// A map of one value per CPU.
-    pub fn per_cpu_total<T: Record>(
-        &mut self,
-        map: &'static str,
-    ) -> Result<PerCpuTotal<T>, LoadError> {
-        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
-        PerCpuTotal::new(taken).ok_or(LoadError::Map(map))
+    pub fn per_cpu_total<T: Record>(&mut self, name: &'static str) -> Taken<PerCpuTotal<T>> {
+        self.take(name, PerCpuTotal::new)
     }
 
     /// A map of one value per cgroup.
-    pub fn cgroup_table<T: Record>(
-        &mut self,
-        map: &'static str,
-    ) -> Result<CgroupTable<T>, LoadError> {
-        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
-        CgroupTable::shared(taken).ok_or(LoadError::Map(map))
+    pub fn cgroup_table<T: Record>(&mut self, name: &'static str) -> Taken<CgroupTable<T>> {
+        self.take(name, CgroupTable::shared)
     }
 
     /// A map of one value per cgroup and CPU; `total` adds up the CPUs.
     pub fn cgroup_table_by<T: Record>(
         &mut self,
-        map: &'static str,
+        name: &'static str,
         total: fn(&[T]) -> T,
-    ) -> Result<CgroupTable<T>, LoadError> {
-        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
-        CgroupTable::per_cpu(taken, total).ok_or(LoadError::Map(map))
+    ) -> Taken<CgroupTable<T>> {
+        self.take(name, |map| CgroupTable::per_cpu(map, total))
     }
 
     /// A ring buffer of records.
-    pub fn ring(&mut self, map: &'static str) -> Result<RingSource, LoadError> {
-        let taken = self.ebpf.take_map(map).ok_or(LoadError::Map(map))?;
-        RingSource::new(taken).ok_or(LoadError::Map(map))
+    pub fn ring(&mut self, name: &'static str) -> Taken<RingSource> {
+        self.take(name, RingSource::new)
+    }
+
+    fn take<T>(&mut self, name: &'static str, typed: impl FnOnce(Map) -> Option<T>) -> Taken<T> {
+        self.ebpf.take_map(name).and_then(typed).ok_or(LoadError::Map(name))
     }
 
     /// Run time and count of the programs that run.

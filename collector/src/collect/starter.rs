@@ -174,4 +174,25 @@ mod tests {
         assert_eq!(state, ProbeState::Failed);
         assert!(reason.contains("CAP_BPF"));
     }
+
+    #[test]
+    fn without_types_of_the_kernel_a_bpf_probe_is_unsupported_and_says_what_is_missing() {
+        let fs = HostFs::new("/");
+        let board = Arc::new(Board::default());
+        let starter = Starter {
+            config: Arc::new(Config::default()),
+            support: KernelSupport::gather(&fs),
+            fs,
+            board: Arc::clone(&board),
+            rings: None,
+        };
+        for name in ["cpu.runqlat", "memory.oom"] {
+            let index = PROBES.iter().position(|def| def.name == name).unwrap();
+            assert!(starter.start(index, None).is_none());
+        }
+        for verdict in board.verdicts().probes {
+            assert_eq!(verdict.state, ProbeState::Unsupported);
+            assert!(verdict.reason.contains("CONFIG_DEBUG_INFO_BTF"), "{}", verdict.reason);
+        }
+    }
 }

@@ -75,7 +75,7 @@ impl GrpcSender {
 /// A connection to the target; made at the first call and again whenever it broke.
 pub fn channel(target: &Target) -> Result<Channel, TargetError> {
     let broken = |error: &dyn std::error::Error| TargetError::Tls {
-        url: target.url.to_string(),
+        url: target.shown(),
         what: Failure::connection(error).message,
     };
     crypto::install();

@@ -40,7 +40,7 @@ impl HttpSender {
         if let Some(encoding) = payload.encoding() {
             request = request.header(CONTENT_ENCODING, encoding);
         }
-        let response = request.send().await.map_err(|error| failed(&error))?;
+        let response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read(response).await?;
         if status.is_success() {
@@ -54,7 +54,7 @@ impl HttpSender {
 /// A client for the target. It follows no redirects: a receiver that moved is an error to be seen.
 pub fn client(target: &Target) -> Result<Client, TargetError> {
     let broken = |error: reqwest::Error| TargetError::Tls {
-        url: target.url.to_string(),
+        url: target.shown(),
         what: Failure::connection(&error).message,
     };
     crypto::install();
@@ -78,7 +78,7 @@ async fn read(response: Response) -> Result<Bytes, Failure> {
     let mut body = BytesMut::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        body.extend_from_slice(&chunk.map_err(|error| failed(&error))?);
+        body.extend_from_slice(&chunk.map_err(failed)?);
         if body.len() > MAX_ANSWER {
             break;
         }
@@ -86,6 +86,7 @@ async fn read(response: Response) -> Result<Bytes, Failure> {
     Ok(body.freeze())
 }
 
-fn failed(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() { Failure::timeout() } else { Failure::connection(error) }
+/// Without the URL, which may hold a secret.
+fn failed(error: reqwest::Error) -> Failure {
+    if error.is_timeout() { Failure::timeout() } else { Failure::connection(&error.without_url()) }
 }

@@ -70,6 +70,16 @@ pub struct Target {
     pub tls: TlsFiles,
 }
 
+impl Target {
+    /// Where it goes, for people: without a password that the URL may hold.
+    pub fn shown(&self) -> String {
+        let host = self.url.host().unwrap_or_default();
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        format!("{scheme}://{host}{port}{}", self.url.path())
+    }
+}
+
 /// PEM texts for TLS.
 #[derive(Debug, Clone, Default)]
 pub struct TlsFiles {
@@ -266,6 +276,13 @@ mod tests {
         assert_eq!(logs.timeout, Duration::from_secs(3));
         assert_eq!((logs.headers.get("a"), logs.headers["b"].as_bytes()), (None, &b"2"[..]));
         assert_eq!(resolve(&config, Signal::Metrics).unwrap().unwrap().protocol, Protocol::Grpc);
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        let config = config("http://agent:secret@collector:4318/x?key=secret", Protocol::Grpc);
+        let target = resolve(&config, Signal::Logs).unwrap().unwrap();
+        assert_eq!(target.shown(), "http://collector:4318/x");
     }
 
     #[test]
