@@ -434,7 +434,7 @@ fn the_end_flushes_what_is_left() {
     });
     assert!(last.unwrap() > first);
     let said = collector.until(|got| {
-        let own = |record: &&Record| record.resource.get("service.name").is_some();
+        let own = |record: &&Record| record.resource.contains_key("service.name");
         Ok(got.records.iter().find(own).context("its log has not come")?.clone())
     });
     assert_eq!(said.unwrap().body, "ends");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the kernel's clock to wall time.
 
+use std::sync::LazyLock;
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::signal::UnixNanos;
@@ -12,6 +14,13 @@ pub fn boot_to_unix(boot_ns: u64) -> UnixNanos {
     offset.saturating_add(boot_ns)
 }
 
+/// Wall time since when a counter counts, from its CLOCK_BOOTTIME stamp in ns. With one offset for
+/// the life of the agent: a start that moves, if only by a nanosecond, means a reset.
+pub fn counter_start(boot_ns: u64) -> UnixNanos {
+    static OFFSET: LazyLock<u64> = LazyLock::new(|| boot_to_unix(0));
+    OFFSET.saturating_add(boot_ns)
+}
+
 /// Now, in ns since the Unix epoch.
 pub fn unix_now() -> UnixNanos {
     nanos(clock_gettime(ClockId::Realtime))
@@ -21,4 +30,17 @@ fn nanos(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_counter_never_moves_and_is_about_right() {
+        let first = counter_start(42);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert_eq!(counter_start(42), first);
+        assert!(first.abs_diff(boot_to_unix(42)) < 1_000_000_000);
+    }
 }

@@ -4,5 +4,5 @@
 mod clock;
 mod support;
 
-pub use clock::{boot_to_unix, unix_now};
+pub use clock::{boot_to_unix, counter_start, unix_now};
 pub use support::KernelSupport;

@@ -9,7 +9,7 @@ use semconv::{MetricDef, metric};
 
 use crate::bpf::{CgroupTable, Global, Hook, Object, PerCpuTotal, Plan, Twin, Way};
 use crate::entity::Tally;
-use crate::kernel::{boot_to_unix, unix_now};
+use crate::kernel::{counter_start, unix_now};
 use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
 use crate::signal::{Histogram, Recorder, UnixNanos};
 
@@ -87,7 +87,7 @@ impl Probe for RunQueueWait {
             out.entity(&share.container.resource).histogram(
                 &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
                 Vec::new(),
-                boot_to_unix(share.value.start_ns),
+                counter_start(share.value.start_ns),
                 seconds(&share.value),
             );
         }

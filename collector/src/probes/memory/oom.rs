@@ -17,7 +17,7 @@ use zerocopy::FromBytes;
 
 use crate::bpf::{CgroupTable, Global, Hook, Object, Plan, Twin, Way};
 use crate::entity::{Container, Entities, Tally};
-use crate::kernel::{boot_to_unix, unix_now};
+use crate::kernel::{boot_to_unix, counter_start, unix_now};
 use crate::probes::{
     Built, Collect, CollectError, EventRing, Probe, ProbeDef, StartContext, Started,
 };
@@ -103,7 +103,7 @@ impl Probe for OomKills {
             out.entity(&share.container.resource).sum(
                 &metric::LINUX_CGROUP_MEMORY_OOM_KILLS,
                 Vec::new(),
-                boot_to_unix(share.value.start_ns),
+                counter_start(share.value.start_ns),
                 share.value.kills,
             );
         }
