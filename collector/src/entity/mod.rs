@@ -118,6 +118,11 @@ impl Entities {
         if let Some(runtime) = name.runtime {
             attributes.push((&attribute::CONTAINER_RUNTIME_NAME, Value::Static(runtime)));
         }
+        if let Some(pod) = &name.pod {
+            attributes.push((&attribute::K8S_POD_UID, pod.uid.as_str().into()));
+            attributes.push((&attribute::K8S_POD_QOS_CLASS, Value::Static(pod.qos)));
+        }
+        attributes.push((&attribute::HUATUO_CONTAINER_TYPE, Value::Static("normal")));
         attributes.extend(self.shared.iter().cloned());
         Resource { kind: EntityKind::Container, attributes }
     }
