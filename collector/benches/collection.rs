@@ -37,7 +37,7 @@ fn main() {
     let config = Arc::new(Config::default());
     let fs = HostFs::new("/");
     let support = KernelSupport::gather(&fs);
-    let entities = Arc::new(Entities::discover(&config, &fs, support.memory_is_v1));
+    let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board, rings: None };
     let walker = Arc::clone(&entities);

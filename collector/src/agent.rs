@@ -106,7 +106,7 @@ pub async fn run(
     let started = Instant::now();
     let opened = Opened::open(&config).await?;
     let support = KernelSupport::gather(&fs);
-    let entities = Arc::new(Entities::discover(&config, &fs, support.memory_is_v1));
+    let entities = Arc::new(Entities::discover(&config, &fs));
     let providers = Providers::start(&config, entities.shared())?;
     start_log(&config.log, providers.as_ref())?;
 
@@ -243,7 +243,7 @@ pub fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartError> {
     resolve(&config.otlp, Signal::Metrics)?;
     resolve(&config.otlp, Signal::Logs)?;
     let support = KernelSupport::gather(&fs);
-    let entities = Arc::new(Entities::discover(&config, &fs, support.memory_is_v1));
+    let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
     let mut collector = Collector::start(starter, entities);

@@ -113,7 +113,7 @@ mod tests {
     fn records_of_wrong_size_are_counted_and_the_next_ones_are_decoded() {
         let root = tempfile::tempdir().unwrap();
         let fs = HostFs::new(root.path());
-        let entities = Arc::new(Entities::discover(&Config::default(), &fs, true));
+        let entities = Arc::new(Entities::discover(&Config::default(), &fs));
         let journal = Arc::new(MemoryJournal::new(8));
         let (out, records) = sync_channel(8);
         let decoder = Decoder::start(records, entities, journal.clone()).unwrap();

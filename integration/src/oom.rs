@@ -16,6 +16,8 @@ const LIMIT: &str = "8388608";
 /// A cgroup with little memory; removed when dropped.
 pub struct MemoryCgroup {
     folder: PathBuf,
+    /// Its twins in the hierarchies of other controllers; v1 only.
+    twins: Vec<PathBuf>,
     made: Vec<PathBuf>,
     v1: bool,
 }
@@ -47,10 +49,10 @@ impl MemoryCgroup {
                 bail!("no memory controller below /sys/fs/cgroup; OOM kills cannot be made here")
             }
         };
-        let mut cgroup = Self { folder: PathBuf::new(), made: Vec::new(), v1 };
+        let mut cgroup = Self { folder: PathBuf::new(), twins: Vec::new(), made: Vec::new(), v1 };
         for part in Path::new(path) {
             if !v1 {
-                fs::write(folder.join("cgroup.subtree_control"), "+memory")?;
+                fs::write(folder.join("cgroup.subtree_control"), "+memory +cpu")?;
             }
             folder.push(part);
             if !folder.exists() {
@@ -62,6 +64,43 @@ impl MemoryCgroup {
         fs::write(folder.join(limit), LIMIT)?;
         cgroup.folder = folder;
         Ok(cgroup)
+    }
+
+    /// The same with its CPU time counted and held to a share of one CPU, in percent.
+    pub fn with_cpu(path: &str, percent: u32) -> Result<Self> {
+        let mut cgroup = Self::new(path)?;
+        let quota = percent * 1000;
+        if !cgroup.v1 {
+            fs::write(cgroup.folder.join("cpu.max"), format!("{quota} 100000"))?;
+            return Ok(cgroup);
+        }
+        for controller in ["cpu", "cpuacct"] {
+            let mut folder = Path::new("/sys/fs/cgroup").join(controller);
+            for part in Path::new(path) {
+                folder.push(part);
+                if !folder.exists() {
+                    fs::create_dir(&folder)
+                        .with_context(|| format!("make {}", folder.display()))?;
+                    cgroup.made.push(folder.clone());
+                }
+            }
+            cgroup.twins.push(folder);
+        }
+        fs::write(cgroup.twins[0].join("cpu.cfs_quota_us"), quota.to_string())?;
+        Ok(cgroup)
+    }
+
+    /// A file of the cgroup: of the memory controller, or on v1 of `cpu` or `cpuacct`.
+    pub fn read(&self, controller: &str, file: &str) -> Result<String> {
+        let of = |folder: &&PathBuf| folder.components().any(|part| part.as_os_str() == controller);
+        let folder = self.twins.iter().find(of).unwrap_or(&self.folder);
+        let path = folder.join(file);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// The memory controller is one of v1.
+    pub fn is_v1(&self) -> bool {
+        self.v1
     }
 
     /// Path below the hierarchy's root, as the agent shows it.
@@ -90,7 +129,11 @@ impl MemoryCgroup {
     pub fn run(&self, command: &str, copies: usize) -> Result<()> {
         let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
         fs::write(self.folder.join(limit.0), limit.1)?;
-        let script = format!("echo $$ > {}/cgroup.procs && exec {command}", self.folder.display());
+        let folders = self.twins.iter().chain([&self.folder]);
+        let join: String = folders
+            .map(|folder| format!("echo $$ > {}/cgroup.procs && ", folder.display()))
+            .collect();
+        let script = format!("{join}exec {command}");
         let start = |_| Command::new("sh").arg("-c").arg(&script).spawn();
         let started = (0..copies).map(start).collect::<Result<Vec<_>, _>>()?;
         for mut child in started {

@@ -123,7 +123,7 @@ fn an_oom_kill_reaches_subscriber_file_and_page_with_all_its_fields() {
     let short = &id[..12];
     let series = format!(
         "oom_container_total{{container_host=\"{short}\",container_hostnamespace=\"\",\
-         container_level=\"\",container_name=\"{short}\",container_type=\"\",host=\"{host}\",\
+         container_level=\"\",container_name=\"{short}\",container_type=\"normal\",host=\"{host}\",\
          region=\"dev\"}}"
     );
     let count = wait_for(Duration::from_secs(5), || agent.series(&series)).unwrap();

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::Container;
 use super::container::{ContainerName, container_at};
 use crate::hostfs::{CgroupMount, HostFs};
-use crate::signal::Resource;
+use crate::kernel::{counter_start, unix_now};
+use crate::signal::{Resource, UnixNanos};
 
 /// How long an ended cgroup is still known, for events that come late.
 const REMEMBER_ENDED: Duration = Duration::from_secs(300);
@@ -32,6 +33,7 @@ struct Entry {
 
 /// All cgroups of the hierarchy that processes are attributed by.
 pub struct CgroupIndex {
+    fs: HostFs,
     root: Option<PathBuf>,
     entries: HashMap<u64, Entry>,
     walk: u64,
@@ -45,7 +47,7 @@ impl CgroupIndex {
     /// An empty index of `mount`.
     pub fn new(mount: Option<CgroupMount>, fs: &HostFs) -> Self {
         let root = mount.map(|mount| fs.rooted(&mount.root));
-        Self { root, entries: HashMap::new(), walk: 0, searched: None }
+        Self { fs: fs.clone(), root, entries: HashMap::new(), walk: 0, searched: None }
     }
 
     /// Walks the hierarchy: new cgroups are added, missing ones are marked as ended, those that
@@ -108,6 +110,15 @@ impl CgroupIndex {
         });
     }
 
+    /// All containers that run.
+    pub fn running_containers(&self) -> Vec<Arc<Container>> {
+        let own = self.entries.values().filter(|entry| entry.ended.is_none()).filter_map(|entry| {
+            // Cgroups below the container's own are left out.
+            entry.container.as_ref().filter(|container| container.path == entry.path)
+        });
+        own.cloned().collect()
+    }
+
     fn visit(
         &mut self,
         folder: &Path,
@@ -141,18 +152,38 @@ impl CgroupIndex {
         around: Option<&Arc<Container>>,
         describe: &Describe<'_>,
     ) -> Option<Arc<Container>> {
-        let walk = self.walk;
+        let (walk, root, fs) = (self.walk, &self.root, &self.fs);
         let entry = self.entries.entry(id).or_insert_with(|| {
+            let shown: Arc<str> = path.to_string_lossy().into();
             let own = container_at(path).map(|name| {
-                let resource = Arc::new(describe(&name));
-                Arc::new(Container { id: name.id.into(), resource })
+                let folder =
+                    root.as_ref().map(|root| root.join(path.strip_prefix("/").unwrap_or(path)));
+                Arc::new(Container {
+                    id: name.id.into(),
+                    resource: Arc::new(describe(&name)),
+                    path: Arc::clone(&shown),
+                    started: folder.map_or_else(unix_now, |folder| started(fs, &folder)),
+                })
             });
             let container = own.or_else(|| around.cloned());
-            Entry { path: path.to_string_lossy().into(), container, ended: None, walk }
+            Entry { path: shown, container, ended: None, walk }
         });
         entry.walk = walk;
         entry.container.clone()
     }
+}
+
+/// When the first process of a cgroup started (field 22 of `/proc/<pid>/stat`, proc(5)); now where
+/// it has none.
+fn started(fs: &HostFs, folder: &Path) -> UnixNanos {
+    let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let ticks = processes.lines().next().and_then(|pid| {
+        let stat = fs.read_proc(&format!("{pid}/stat")).ok()?;
+        let behind_name = stat.rsplit_once(')')?.1;
+        behind_name.split_ascii_whitespace().nth(19)?.parse::<u64>().ok()
+    });
+    let hertz = rustix::param::clock_ticks_per_second().max(1);
+    ticks.map_or_else(unix_now, |ticks| counter_start(ticks.saturating_mul(1_000_000_000) / hertz))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use semconv::attribute;
 
 use crate::config::Config;
 use crate::hostfs::HostFs;
-use crate::signal::{Attribute, EntityKind, Resource, Value};
+use crate::kernel::unix_now;
+use crate::signal::{Attribute, EntityKind, Resource, UnixNanos, Value};
 
 pub use cgroup::CgroupIndex;
 pub use container::{ContainerName, container_at};
@@ -27,6 +28,10 @@ pub struct Container {
     pub id: Arc<str>,
     /// Its OpenTelemetry Resource.
     pub resource: Arc<Resource>,
+    /// Path of its cgroup below the root of its hierarchy.
+    pub path: Arc<str>,
+    /// Since when its counters count: when its first process started, or when we saw it first.
+    pub started: UnixNanos,
 }
 
 /// Everything that points and events are attributed to.
@@ -39,9 +44,9 @@ pub struct Entities {
 
 impl Entities {
     /// Describes this host and looks at its cgroups.
-    pub fn discover(config: &Config, fs: &HostFs, memory_is_v1: bool) -> Self {
+    pub fn discover(config: &Config, fs: &HostFs) -> Self {
         let (host, shared) = host::describe(config, fs);
-        let index = CgroupIndex::new(fs.cgroup_mount(memory_is_v1), fs);
+        let index = CgroupIndex::new(fs.controller("memory"), fs);
         let entities = Self { host: Arc::new(host), shared, index: Mutex::new(index) };
         entities.refresh();
         entities
@@ -72,6 +77,11 @@ impl Entities {
         self.index().running_container(cgroup_id)
     }
 
+    /// All containers that run.
+    pub fn running_containers(&self) -> Vec<Arc<Container>> {
+        self.index().running_containers()
+    }
+
     /// The cgroup is there and belongs to a container.
     pub fn is_running(&self, cgroup_id: u64) -> bool {
         self.running_container(cgroup_id).is_some()
@@ -88,7 +98,12 @@ impl Entities {
         }
         let name = container_at(Path::new(cgroup_name))?;
         let resource = self.container_resource(&name);
-        let container = Arc::new(Container { id: name.id.into(), resource: Arc::new(resource) });
+        let container = Arc::new(Container {
+            id: name.id.into(),
+            resource: Arc::new(resource),
+            path: cgroup_name.into(),
+            started: unix_now(),
+        });
         let remembered = Arc::clone(&container);
         self.index().remember_ended(cgroup_id, cgroup_name, remembered, Instant::now());
         Some(container)

@@ -130,7 +130,7 @@ mod tests {
             let mounts = "cgroup /cgroup cgroup rw,memory 0 0\n";
             fs::write(root.path().join("proc/self/mounts"), mounts).unwrap();
             let fs = HostFs::new(root.path());
-            let entities = Entities::discover(&Config::default(), &fs, true);
+            let entities = Entities::discover(&Config::default(), &fs);
             Self { root, entities }
         }
 

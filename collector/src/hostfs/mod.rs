@@ -2,6 +2,7 @@
 //! The only door to `/proc`, `/sys` and cgroups, so that another root (`--procfs-prefix`) or a
 //! folder of a test stands in for the machine.
 
+mod cgroup;
 mod files;
 mod kept;
 mod mounts;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use cgroup::CgroupFiles;
 pub use files::Files;
 pub use kept::KeptFile;
 pub use mounts::CgroupMount;
@@ -79,9 +81,9 @@ impl HostFs {
         KeptFile::new(self.proc(relative))
     }
 
-    /// Where the cgroup hierarchies that we attribute by are mounted.
-    pub fn cgroup_mount(&self, memory_is_v1: bool) -> Option<CgroupMount> {
-        mounts::cgroup_mount(&self.read_proc("self/mounts").ok()?, memory_is_v1)
+    /// Where the hierarchy with a controller of cgroups is mounted: one of v1 that has it, else v2.
+    pub fn controller(&self, name: &str) -> Option<CgroupMount> {
+        mounts::controller(&self.read_proc("self/mounts").ok()?, name)
     }
 }
 

@@ -12,17 +12,23 @@ pub struct CgroupMount {
     pub v1: bool,
 }
 
-/// The hierarchy that processes are attributed by: v1's memory controller, or v2.
-pub(super) fn cgroup_mount(mounts: &str, memory_is_v1: bool) -> Option<CgroupMount> {
+/// The hierarchy with `controller`: one of v1 that has it, else v2.
+pub(super) fn controller(mounts: &str, controller: &str) -> Option<CgroupMount> {
+    find(mounts, |kind, options| {
+        kind == "cgroup" && options.split(',').any(|word| word == controller)
+    })
+    .map(|root| CgroupMount { root, v1: true })
+    .or_else(|| {
+        let root = find(mounts, |kind, _| kind == "cgroup2")?;
+        Some(CgroupMount { root, v1: false })
+    })
+}
+
+fn find(mounts: &str, wanted: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let (root, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let wanted = if memory_is_v1 {
-            kind == "cgroup" && options.split(',').any(|word| word == "memory")
-        } else {
-            kind == "cgroup2"
-        };
-        wanted.then(|| CgroupMount { root: PathBuf::from(unescape(root)), v1: memory_is_v1 })
+        wanted(kind, options).then(|| PathBuf::from(unescape(root)))
     })
 }
 
@@ -41,11 +47,11 @@ mod tests {
                           cgroup2 /sys/fs/cgroup/uni\\040fied cgroup2 rw,relatime 0 0\n";
 
     #[test]
-    fn the_hierarchy_follows_the_memory_controller() {
-        let v1 = cgroup_mount(HYBRID, true).unwrap();
-        assert_eq!(v1.root, PathBuf::from("/sys/fs/cgroup/memory"));
-        let v2 = cgroup_mount(HYBRID, false).unwrap();
-        assert_eq!(v2.root, PathBuf::from("/sys/fs/cgroup/uni fied"));
-        assert_eq!(cgroup_mount("", false), None);
+    fn a_controller_is_looked_for_in_v1_first() {
+        let memory = controller(HYBRID, "memory").unwrap();
+        assert_eq!(memory, CgroupMount { root: "/sys/fs/cgroup/memory".into(), v1: true });
+        let cpu = controller(HYBRID, "cpu").unwrap();
+        assert_eq!(cpu, CgroupMount { root: "/sys/fs/cgroup/uni fied".into(), v1: false });
+        assert_eq!(controller("", "memory"), None);
     }
 }

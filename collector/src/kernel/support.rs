@@ -24,11 +24,10 @@ impl KernelSupport {
     /// Asks the running kernel. Hooks are always the running kernel's, so BTF and tracefs are read
     /// from the real `/sys`, whatever prefix is set for files.
     pub fn gather(fs: &HostFs) -> Self {
-        let mounts = fs.read_proc("self/mounts").unwrap_or_default();
         Self {
             btf: PathBuf::from("/sys/kernel/btf/vmlinux").exists(),
             kprobes: PathBuf::from("/sys/bus/event_source/devices/kprobe").exists(),
-            memory_is_v1: memory_is_v1(&mounts),
+            memory_is_v1: fs.controller("memory").is_some_and(|mount| mount.v1),
             possible_cpus: crate::bpf::possible_cpus(),
             tracepoints: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
                 .map(PathBuf::from)
@@ -41,28 +40,5 @@ impl KernelSupport {
     pub fn has_tracepoint(&self, name: &str) -> Option<bool> {
         let systems = std::fs::read_dir(self.tracepoints.as_ref()?).ok()?;
         Some(systems.flatten().any(|system| system.path().join(name).is_dir()))
-    }
-}
-
-/// Whether `/proc/self/mounts` shows a v1 hierarchy with the memory controller.
-fn memory_is_v1(mounts: &str) -> bool {
-    mounts.lines().any(|line| {
-        let mut fields = line.split(' ').skip(2);
-        fields.next() == Some("cgroup")
-            && fields.next().is_some_and(|options| options.split(',').any(|word| word == "memory"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_v1_only_where_a_v1_mount_has_the_controller() {
-        let hybrid = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n\
-                      cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n";
-        assert!(memory_is_v1(hybrid));
-        assert!(!memory_is_v1("cgroup2 /sys/fs/cgroup cgroup2 rw,memory_recursiveprot 0 0\n"));
-        assert!(!memory_is_v1("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"));
     }
 }

@@ -24,7 +24,9 @@ pub use filter::Filter;
 pub static PROBES: &[&ProbeDef] = &[
     &cpu::utilization::PROBE,
     &cpu::loadavg::PROBE,
+    &cpu::cgroup::PROBE,
     &cpu::runqlat::PROBE,
+    &memory::cgroup::PROBE,
     &memory::oom::PROBE,
     &memory::vmstat::PROBE,
     &network::netdev::PROBE,

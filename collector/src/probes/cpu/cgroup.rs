@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//! CPU time of containers, and how their quota holds them back.
+//! Source: `cpuacct.stat`, `cpu.stat` and `cpu.cfs_*` of v1, `cpu.stat` and `cpu.max` of v2
+//! (Documentation/admin-guide/cgroup-v1/cpuacct.rst, Documentation/scheduler/sched-bwc.rst,
+//! Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use semconv::{MetricDef, attribute, metric};
+
+use crate::entity::Container;
+use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
+use crate::probes::{Collect, CollectError, Probe, ProbeDef, Started};
+use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "cpu.cgroup",
+    legacy_names: &["cpu_stat"],
+    start: |cx| {
+        Started::from_files(CgroupCpu {
+            fs: cx.fs.clone(),
+            cpu: cx.fs.controller("cpu"),
+            accounting: cx.fs.controller("cpuacct"),
+            hertz: rustix::param::clock_ticks_per_second() as f64,
+            containers: HashMap::new(),
+        })
+    },
+    decode: None,
+};
+
+struct CgroupCpu {
+    fs: HostFs,
+    cpu: Option<CgroupMount>,
+    /// The hierarchy that counts CPU time: on v2 the same.
+    accounting: Option<CgroupMount>,
+    hertz: f64,
+    containers: HashMap<Arc<str>, Watched>,
+}
+
+/// One container between two collections.
+struct Watched {
+    cpu: Option<CgroupFiles>,
+    accounting: Option<CgroupFiles>,
+    last: Option<(UnixNanos, Usage)>,
+    seen: UnixNanos,
+}
+
+/// Seconds since the cgroup was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Usage {
+    user: f64,
+    system: f64,
+}
+
+/// What `cpu.stat` tells of the quota, in seconds and periods; `None` where the kernel does not.
+#[derive(Debug, Default, PartialEq)]
+struct Bandwidth {
+    periods: Option<u64>,
+    throttled_periods: Option<u64>,
+    throttled: Option<f64>,
+    burst_periods: Option<u64>,
+    burst: Option<f64>,
+}
+
+impl Probe for CgroupCpu {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let (now, hertz) = (cx.now, self.hertz);
+        let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
+        for container in cx.entities.running_containers() {
+            let watched = self.watch(&container, now);
+            let mut entity = out.entity(&container.resource);
+            let limit = watched.cpu.as_mut().and_then(limit);
+            if let Some(files) = &mut watched.cpu {
+                record_limit(limit, limit.unwrap_or(online), container.started, &mut entity);
+                let v1 = files.v1;
+                let text = files.read("cpu.stat").unwrap_or_default();
+                record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
+            }
+            let usage = watched.accounting.as_mut().and_then(|files| usage(files, hertz));
+            if let Some(usage) = usage {
+                record_usage(usage, container.started, &mut entity);
+                if let Some((at, last)) = watched.last.replace((now, usage)) {
+                    let seconds = now.saturating_sub(at) as f64 / 1e9;
+                    record_share(last, usage, seconds * limit.unwrap_or(online), &mut entity);
+                }
+            }
+        }
+        self.containers.retain(|_, watched| watched.seen == now);
+        Ok(())
+    }
+}
+
+impl CgroupCpu {
+    fn watch(&mut self, container: &Container, now: UnixNanos) -> &mut Watched {
+        let (fs, cpu, accounting) = (&self.fs, &self.cpu, &self.accounting);
+        let open = |mount: &Option<CgroupMount>| {
+            mount.as_ref().map(|mount| CgroupFiles::new(fs, mount, &container.path))
+        };
+        let watched = self.containers.entry(Arc::clone(&container.id)).or_insert_with(|| Watched {
+            cpu: open(cpu),
+            accounting: open(accounting),
+            last: None,
+            seen: now,
+        });
+        watched.seen = now;
+        watched
+    }
+}
+
+fn usage(files: &mut CgroupFiles, hertz: f64) -> Option<Usage> {
+    // Clock ticks on v1, microseconds on v2.
+    let (name, words, unit) = if files.v1 {
+        ("cpuacct.stat", ["user", "system"], hertz)
+    } else {
+        ("cpu.stat", ["user_usec", "system_usec"], 1e6)
+    };
+    let text = files.read(name)?;
+    let [user, system] = words.map(|word| parse::field(text, word));
+    Some(Usage { user: user? as f64 / unit, system: system? as f64 / unit })
+}
+
+/// CPUs of the quota; `None` where there is none.
+fn limit(files: &mut CgroupFiles) -> Option<f64> {
+    let (quota, period) = if files.v1 {
+        (files.number("cpu.cfs_quota_us")?, files.number("cpu.cfs_period_us")?)
+    } else {
+        parse_max(files.read("cpu.max")?)?
+    };
+    (period > 0).then(|| quota as f64 / period as f64)
+}
+
+/// `cpu.max`: quota, or `max`, and period in microseconds.
+fn parse_max(text: &str) -> Option<(u64, u64)> {
+    let mut words = text.split_ascii_whitespace();
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+fn parse_bandwidth(text: &str, v1: bool) -> Bandwidth {
+    let (throttled, burst, unit) = if v1 {
+        ("throttled_time", "burst_time", 1e9)
+    } else {
+        ("throttled_usec", "burst_usec", 1e6)
+    };
+    let seconds = |word| parse::field(text, word).map(|time| time as f64 / unit);
+    Bandwidth {
+        periods: parse::field(text, "nr_periods"),
+        throttled_periods: parse::field(text, "nr_throttled"),
+        throttled: seconds(throttled),
+        burst_periods: parse::field(text, "nr_bursts"),
+        burst: seconds(burst),
+    }
+}
+
+fn record_limit(limit: Option<f64>, allotted: f64, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+    if let Some(limit) = limit {
+        out.sum_f64(&metric::LINUX_CGROUP_CPU_LIMIT, Vec::new(), start, limit);
+    }
+    out.sum_f64(&metric::LINUX_CGROUP_CPU_ALLOTTED, Vec::new(), start, allotted);
+}
+
+fn record_bandwidth(bandwidth: &Bandwidth, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+    let counts: [(&'static MetricDef, Option<u64>); 3] = [
+        (&metric::LINUX_CGROUP_CPU_PERIODS, bandwidth.periods),
+        (&metric::LINUX_CGROUP_CPU_THROTTLED_PERIODS, bandwidth.throttled_periods),
+        (&metric::LINUX_CGROUP_CPU_BURST_PERIODS, bandwidth.burst_periods),
+    ];
+    for (def, count) in counts {
+        if let Some(count) = count {
+            out.sum(def, Vec::new(), start, count);
+        }
+    }
+    let times: [(&'static MetricDef, Option<f64>); 2] = [
+        (&metric::LINUX_CGROUP_CPU_THROTTLED_TIME, bandwidth.throttled),
+        (&metric::LINUX_CGROUP_CPU_BURST_TIME, bandwidth.burst),
+    ];
+    for (def, time) in times {
+        if let Some(time) = time {
+            out.sum_f64(def, Vec::new(), start, time);
+        }
+    }
+}
+
+fn record_usage(usage: Usage, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+    for (mode, time) in [("user", usage.user), ("system", usage.system)] {
+        out.sum_f64(&metric::CONTAINER_CPU_TIME, in_mode(mode), start, time);
+    }
+}
+
+/// Shares of the CPU time that the container could have had.
+fn record_share(last: Usage, now: Usage, possible: f64, out: &mut EntityRecorder<'_>) {
+    if possible <= 0.0 {
+        return;
+    }
+    let modes = [("user", now.user - last.user), ("system", now.system - last.system)];
+    for (mode, spent) in modes {
+        let share = spent.max(0.0) / possible;
+        out.gauge(&metric::LINUX_CGROUP_CPU_UTILIZATION, in_mode(mode), share);
+    }
+}
+
+fn in_mode(mode: &'static str) -> Vec<Attribute> {
+    vec![(&attribute::CPU_MODE, Value::Static(mode))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_tell_of_the_quota_in_their_units() {
+        let v1 = "nr_periods 10\nnr_throttled 3\nthrottled_time 1500000000\n";
+        let bandwidth = parse_bandwidth(v1, true);
+        assert_eq!((bandwidth.periods, bandwidth.throttled_periods), (Some(10), Some(3)));
+        assert_eq!((bandwidth.throttled, bandwidth.burst), (Some(1.5), None));
+        let v2 =
+            "usage_usec 5\nnr_periods 10\nthrottled_usec 1500000\nnr_bursts 2\nburst_usec 500000\n";
+        let bandwidth = parse_bandwidth(v2, false);
+        assert_eq!((bandwidth.throttled, bandwidth.burst), (Some(1.5), Some(0.5)));
+        assert_eq!(bandwidth.burst_periods, Some(2));
+        assert_eq!(parse_bandwidth("", false), Bandwidth::default());
+    }
+
+    #[test]
+    fn a_quota_is_two_numbers_and_max_is_none() {
+        assert_eq!(parse_max("150000 100000\n"), Some((150_000, 100_000)));
+        assert_eq!(parse_max("max 100000\n"), None);
+        assert_eq!(parse_max(""), None);
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Memory of containers.
+//! Source: `memory.usage_in_bytes` of v1, `memory.current` of v2, `memory.stat` of both
+//! (Documentation/admin-guide/cgroup-v1/memory.rst, …/cgroup-v2.rst).
+//! Signals: `container.memory.*`, the family `linux.cgroup.memory.stat.*`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use semconv::{Field, family, metric};
+
+use crate::entity::Container;
+use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
+use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
+use crate::signal::{EntityRecorder, Recorder, UnixNanos};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "memory.cgroup",
+    legacy_names: &[],
+    start: |cx| {
+        let config = &cx.config.metric_collector.vmstat;
+        Started::from_files(CgroupMemory {
+            fs: cx.fs.clone(),
+            mount: cx.fs.controller("memory"),
+            filter: Filter::new(&config.included_on_container, &config.excluded_on_container),
+            words: HashMap::new(),
+            containers: HashMap::new(),
+        })
+    },
+    decode: None,
+};
+
+/// What v1 calls otherwise. Its words with `total_` count the cgroups below too, as v2 does.
+const NAMES_OF_V2: [(&str, &str); 5] = [
+    ("cache", "file"),
+    ("rss", "anon"),
+    ("mapped_file", "file_mapped"),
+    ("dirty", "file_dirty"),
+    ("writeback", "file_writeback"),
+];
+
+struct CgroupMemory {
+    fs: HostFs,
+    mount: Option<CgroupMount>,
+    filter: Filter,
+    /// What the filter and the family said of each word, so that both are asked once.
+    words: HashMap<String, Option<Field>>,
+    containers: HashMap<Arc<str>, (CgroupFiles, UnixNanos)>,
+}
+
+impl Probe for CgroupMemory {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let Some(mount) = self.mount.clone() else { return Ok(()) };
+        for container in cx.entities.running_containers() {
+            let fs = &self.fs;
+            let (files, seen) = self
+                .containers
+                .entry(Arc::clone(&container.id))
+                .or_insert_with(|| (CgroupFiles::new(fs, &mount, &container.path), cx.now));
+            *seen = cx.now;
+            let mut entity = out.entity(&container.resource);
+            let usage =
+                files.number(if mount.v1 { "memory.usage_in_bytes" } else { "memory.current" });
+            let Some(text) = files.read("memory.stat") else { continue };
+            record_usage(usage, text, mount.v1, &container, &mut entity);
+            for (word, value) in words(text, mount.v1) {
+                let filter = &self.filter;
+                if let Some(field) = known(&mut self.words, filter, word) {
+                    entity.sum(field.metric, Vec::new(), container.started, value);
+                }
+            }
+        }
+        self.containers.retain(|_, (_, seen)| *seen == cx.now);
+        Ok(())
+    }
+}
+
+fn known(words: &mut HashMap<String, Option<Field>>, filter: &Filter, word: &str) -> Option<Field> {
+    if let Some(known) = words.get(word) {
+        return *known;
+    }
+    let field = filter.passes(word).then(|| family::MEMORY_STAT.field(word)).flatten();
+    words.insert(word.to_owned(), field);
+    field
+}
+
+/// Words of v2 with their values. On v1 only what counts the cgroups below too; limits are not
+/// statistics.
+fn words(text: &str, v1: bool) -> impl Iterator<Item = (&str, u64)> {
+    parse::fields(text).filter_map(move |(word, value)| {
+        if !v1 {
+            return Some((word, value));
+        }
+        let word = word.strip_prefix("total_")?;
+        let renamed = NAMES_OF_V2.iter().find(|(name, _)| *name == word);
+        Some((renamed.map_or(word, |(_, name)| name), value))
+    })
+}
+
+fn record_usage(
+    usage: Option<u64>,
+    text: &str,
+    v1: bool,
+    container: &Container,
+    out: &mut EntityRecorder<'_>,
+) {
+    let find = |wanted: &str| words(text, v1).find(|(word, _)| *word == wanted).map(|(_, v)| v);
+    if let Some(anon) = find("anon") {
+        out.sum(&metric::CONTAINER_MEMORY_RSS, Vec::new(), container.started, anon);
+    }
+    let Some(usage) = usage else { return };
+    out.sum(&metric::CONTAINER_MEMORY_USAGE, Vec::new(), container.started, usage);
+    let idle = find("inactive_file").unwrap_or(0);
+    let working_set = usage.saturating_sub(idle);
+    out.sum(&metric::CONTAINER_MEMORY_WORKING_SET, Vec::new(), container.started, working_set);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_v1_are_those_that_count_what_is_below_under_their_names_of_v2() {
+        let text = "cache 1\nrss 2\nhierarchical_memory_limit 9\ntotal_cache 10\ntotal_dirty 20\n\
+                    total_inactive_file 30\n";
+        let found: Vec<_> = words(text, true).collect();
+        assert_eq!(found, [("file", 10), ("file_dirty", 20), ("inactive_file", 30)]);
+        assert_eq!(words("anon 5\nfile 6\n", false).count(), 2);
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whose is it? Metrics of a container against the kernel's own files of its cgroup.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use integration::{Agent, Collector, MemoryCgroup, Point, Received, container_id, number};
+
+const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
+
+fn config(collector: &Collector) -> String {
+    format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\nInterval = 1\n", collector.grpc)
+}
+
+/// Points of one metric of one container, oldest first.
+fn of<'a>(got: &'a Received, name: &str, id: &str) -> Vec<&'a Point> {
+    let is_its = |point: &&&Point| point.resource.get("container.id").is_some_and(|of| of == id);
+    got.of(name).iter().filter(is_its).copied().collect()
+}
+
+fn last<'a>(got: &'a Received, name: &str, id: &str) -> Result<&'a Point> {
+    of(got, name, id).last().copied().with_context(|| format!("{name} has not come"))
+}
+
+/// CPU seconds of the cgroup as the kernel says.
+fn cpu_time(cgroup: &MemoryCgroup) -> f64 {
+    if cgroup.is_v1() {
+        cgroup.read("cpuacct", "cpuacct.usage").unwrap().trim().parse::<f64>().unwrap() / 1e9
+    } else {
+        number(&cgroup.read("cpu", "cpu.stat").unwrap(), "usage_usec").unwrap() as f64 / 1e6
+    }
+}
+
+#[test]
+fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    let id = container_id(0x61);
+    let path = format!("kubepods/burstable/pod{UID}/{id}");
+    let cgroup = MemoryCgroup::with_cpu(&path, 50).unwrap();
+    let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    cgroup.run("timeout 5 sh -c 'while :; do :; done'", 1).unwrap();
+    let spent = cpu_time(&cgroup);
+    let got = collector
+        .until(|got| {
+            // The process has ended: what comes now is the whole of it.
+            let after = last(got, "container.cpu.time", &id)?.time > begin + 6_500_000_000;
+            ensure!(after, "not yet");
+            collector.received()
+        })
+        .unwrap();
+    let mode = |name: &str, mode: &str| {
+        let is_it = |point: &&&Point| point.attributes["cpu.mode"] == mode;
+        of(&got, name, &id).iter().rfind(is_it).map(|point| (*point).clone()).unwrap()
+    };
+    let (user, system) = (mode("container.cpu.time", "user"), mode("container.cpu.time", "system"));
+    let ours = user.value + system.value;
+    // v1 rounds user and system time to clock ticks of 10 ms.
+    assert!((ours - spent).abs() < 0.03, "ours {ours}, the kernel's {spent}");
+    assert!((2.0..3.0).contains(&spent), "half a CPU for five seconds: {spent}");
+    assert_eq!(user.resource["k8s.pod.uid"], UID);
+    assert_eq!(user.resource["k8s.pod.qos_class"], "Burstable");
+    assert_eq!(user.start, system.start);
+    assert!(user.start >= begin - 2_000_000_000, "counts since the container started");
+    assert!(user.start < begin + 3_000_000_000);
+
+    assert_eq!(last(&got, "linux.cgroup.cpu.limit", &id).unwrap().value, 0.5);
+    assert_eq!(last(&got, "linux.cgroup.cpu.allotted", &id).unwrap().value, 0.5);
+    let stat = cgroup.read("cpu", "cpu.stat").unwrap();
+    for (name, word) in [
+        ("linux.cgroup.cpu.periods", "nr_periods"),
+        ("linux.cgroup.cpu.throttled.periods", "nr_throttled"),
+    ] {
+        let kernel = number(&stat, word).unwrap() as f64;
+        assert!(kernel > 20.0, "{word} {kernel}");
+        assert_eq!(last(&got, name, &id).unwrap().value, kernel, "{name}");
+    }
+    let throttled = last(&got, "linux.cgroup.cpu.throttled.time", &id).unwrap();
+    assert!((1.5..3.5).contains(&throttled.value), "{} s", throttled.value);
+    let shares = of(&got, "linux.cgroup.cpu.utilization", &id);
+    let user = shares.iter().filter(|point| point.attributes["cpu.mode"] == "user");
+    let most = user.map(|point| point.value).fold(0.0, f64::max);
+    assert!((0.7..1.15).contains(&most), "its whole quota was used: {most}");
+    drop(agent);
+}
+
+#[test]
+fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    let id = container_id(0x62);
+    let mut cgroup = MemoryCgroup::new(&format!("docker/{id}")).unwrap();
+    // 20 MB in a variable of the shell.
+    let fill = "timeout 6 sh -c 'x=$(head -c 20000000 /dev/zero | tr \"\\\\0\" x); sleep 5'";
+    let (kernel, ours) = std::thread::scope(|scope| {
+        let running = scope.spawn(|| cgroup.run(fill, 1));
+        let found = collector.until(|got| {
+            let anon = last(got, "container.memory.rss", &id)?;
+            ensure!(anon.value > 15e6, "{} bytes", anon.value);
+            let text = cgroup.read("memory", "memory.stat")?;
+            let word = if cgroup.is_v1() { "total_rss" } else { "anon" };
+            Ok((number(&text, word)? as f64, collector.received()?))
+        });
+        running.join().unwrap().unwrap();
+        found.unwrap()
+    });
+    let rss = last(&ours, "container.memory.rss", &id).unwrap();
+    assert!((rss.value / kernel - 1.0).abs() < 0.1, "ours {}, the kernel's {kernel}", rss.value);
+    let usage = last(&ours, "container.memory.usage", &id).unwrap().value;
+    let working_set = last(&ours, "container.memory.working_set", &id).unwrap().value;
+    assert!(usage >= working_set && working_set >= rss.value * 0.9);
+    let active = last(&ours, "linux.cgroup.memory.stat.active_anon", &id).unwrap();
+    assert_eq!((active.unit.as_str(), active.is_monotonic), ("By", false));
+    let page = agent.get("metrics").unwrap();
+    let short = &id[..12];
+    let series = format!("memory_vmstat_container_active_anon{{container_host=\"{short}\"");
+    assert!(page.contains(&series), "{series}");
+
+    cgroup.remove().unwrap();
+    let end = collector.until(|got| Ok(last(got, "container.memory.usage", &id)?.time)).unwrap();
+    collector
+        .until(|got| {
+            let newest = got.last("system.cpu.load_average.1m")?.time;
+            ensure!(newest > end + 3_000_000_000, "not yet");
+            let last = last(got, "container.memory.usage", &id)?.time;
+            ensure!(last < newest - 1_000_000_000, "its series go on");
+            Ok(())
+        })
+        .unwrap();
+}
