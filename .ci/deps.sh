@@ -88,6 +88,9 @@ readonly REST=(
     "prometheus-node-exporter:command -v prometheus-node-exporter"
     "rt-tests:command -v hackbench"
     "linux-perf:command -v perf"
+    "podman:command -v podman"
+    "runc:command -v runc"
+    "busybox-static:command -v busybox && busybox true"
 )
 
 case ${1:-all} in

@@ -91,7 +91,8 @@ fn reserved_endings_have_their_instrument_and_unit() {
 #[test]
 fn only_counters_are_plural() {
     let plural = |def: &&&MetricDef| {
-        def.instrument == Instrument::UpDownCounter
+        is_own(def)
+            && def.instrument == Instrument::UpDownCounter
             && last_word(def.name).ends_with('s')
             && !last_word(def.name).ends_with("status")
     };
@@ -184,6 +185,7 @@ fn fields_of_documents_come_from_the_record_or_its_resource() {
 const RESOURCES: &[&AttributeDef] = &[
     &attribute::CLOUD_REGION,
     &attribute::CONTAINER_ID,
+    &attribute::CONTAINER_IMAGE_NAME,
     &attribute::CONTAINER_NAME,
     &attribute::CONTAINER_RUNTIME_NAME,
     &attribute::HOST_ARCH,

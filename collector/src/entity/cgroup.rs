@@ -40,8 +40,9 @@ pub struct CgroupIndex {
     searched: Option<Instant>,
 }
 
-/// Makes the Resource of a container that is seen for the first time.
-pub(super) type Describe<'a> = dyn Fn(&ContainerName<'_>) -> Resource + 'a;
+/// Makes the Resource of a container that is seen for the first time; `None` where it is no
+/// container of the user.
+pub(super) type Describe<'a> = dyn Fn(&ContainerName<'_>) -> Option<Resource> + 'a;
 
 impl CgroupIndex {
     /// An empty index of `mount`.
@@ -155,15 +156,16 @@ impl CgroupIndex {
         let (walk, root, fs) = (self.walk, &self.root, &self.fs);
         let entry = self.entries.entry(id).or_insert_with(|| {
             let shown: Arc<str> = path.to_string_lossy().into();
-            let own = container_at(path).map(|name| {
+            let own = container_at(path).and_then(|name| {
+                let resource = Arc::new(describe(&name)?);
                 let folder =
                     root.as_ref().map(|root| root.join(path.strip_prefix("/").unwrap_or(path)));
-                Arc::new(Container {
+                Some(Arc::new(Container {
                     id: name.id.into(),
-                    resource: Arc::new(describe(&name)),
+                    resource,
                     path: Arc::clone(&shown),
                     started: folder.map_or_else(unix_now, |folder| started(fs, &folder)),
-                })
+                }))
             });
             let container = own.or_else(|| around.cloned());
             Entry { path: shown, container, ended: None, walk }
@@ -191,8 +193,8 @@ mod tests {
     use super::*;
     use crate::signal::EntityKind;
 
-    fn describe(_: &ContainerName<'_>) -> Resource {
-        Resource { kind: EntityKind::Container, attributes: Vec::new() }
+    fn describe(_: &ContainerName<'_>) -> Option<Resource> {
+        Some(Resource { kind: EntityKind::Container, attributes: Vec::new() })
     }
 
     fn index(root: &Path) -> CgroupIndex {

@@ -4,6 +4,7 @@
 mod cgroup;
 mod container;
 mod host;
+mod runtime;
 mod tally;
 
 use std::path::Path;
@@ -36,6 +37,7 @@ pub struct Container {
 
 /// Everything that points and events are attributed to.
 pub struct Entities {
+    fs: HostFs,
     host: Arc<Resource>,
     /// What every Resource carries: host identity, region, the user's attributes, the distro.
     shared: Vec<Attribute>,
@@ -47,7 +49,8 @@ impl Entities {
     pub fn discover(config: &Config, fs: &HostFs) -> Self {
         let (host, shared) = host::describe(config, fs);
         let index = CgroupIndex::new(fs.controller("memory"), fs);
-        let entities = Self { host: Arc::new(host), shared, index: Mutex::new(index) };
+        let (fs, host) = (fs.clone(), Arc::new(host));
+        let entities = Self { fs, host, shared, index: Mutex::new(index) };
         entities.refresh();
         entities
     }
@@ -97,7 +100,7 @@ impl Entities {
             return None;
         }
         let name = container_at(Path::new(cgroup_name))?;
-        let resource = self.container_resource(&name);
+        let resource = self.container_resource(&name)?;
         let container = Arc::new(Container {
             id: name.id.into(),
             resource: Arc::new(resource),
@@ -128,18 +131,30 @@ impl Entities {
         ask(&index)
     }
 
-    fn container_resource(&self, name: &ContainerName<'_>) -> Resource {
-        let mut attributes = vec![(&attribute::CONTAINER_ID, Value::from(name.id))];
-        if let Some(runtime) = name.runtime {
-            attributes.push((&attribute::CONTAINER_RUNTIME_NAME, Value::Static(runtime)));
+    /// What path and runtime tell; `None` for what only holds the namespaces of a pod.
+    fn container_resource(&self, name: &ContainerName<'_>) -> Option<Resource> {
+        let facts = runtime::look_up(&self.fs, name.id).unwrap_or_default();
+        if facts.is_sandbox {
+            return None;
         }
-        if let Some(pod) = &name.pod {
-            attributes.push((&attribute::K8S_POD_UID, pod.uid.as_str().into()));
-            attributes.push((&attribute::K8S_POD_QOS_CLASS, Value::Static(pod.qos)));
-        }
-        attributes.push((&attribute::HUATUO_CONTAINER_TYPE, Value::Static("normal")));
-        attributes.extend(self.shared.iter().cloned());
-        Resource { kind: EntityKind::Container, attributes }
+        let pod = name.pod.as_ref();
+        let texts = [
+            (&attribute::CONTAINER_ID, Some(name.id.to_owned())),
+            (&attribute::CONTAINER_NAME, facts.name),
+            (&attribute::CONTAINER_IMAGE_NAME, facts.image),
+            (&attribute::CONTAINER_RUNTIME_NAME, name.runtime.map(str::to_owned)),
+            (&attribute::K8S_CONTAINER_NAME, facts.container),
+            (&attribute::K8S_POD_NAME, facts.pod.clone()),
+            (&attribute::K8S_POD_UID, pod.map(|pod| pod.uid.clone())),
+            // Pods see their name as their host name, unless they ask for another.
+            (&attribute::K8S_POD_HOSTNAME, facts.pod),
+            (&attribute::K8S_NAMESPACE_NAME, facts.namespace),
+            (&attribute::K8S_POD_QOS_CLASS, pod.map(|pod| pod.qos.to_owned())),
+            (&attribute::HUATUO_CONTAINER_TYPE, Some("normal".to_owned())),
+        ];
+        let known = texts.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
+        let attributes = known.chain(self.shared.iter().cloned()).collect();
+        Some(Resource { kind: EntityKind::Container, attributes })
     }
 
     fn index(&self) -> MutexGuard<'_, CgroupIndex> {
