@@ -39,6 +39,8 @@ pub struct Point {
     pub is_monotonic: bool,
     /// Its attributes.
     pub attributes: Attributes,
+    /// The last point of a series that ended.
+    pub ended: bool,
     /// Nanoseconds since the epoch; 0 where it is left out.
     pub start: u64,
     /// Nanoseconds since the epoch.
@@ -162,6 +164,7 @@ fn points(resource: &Attributes, scope: &str, metric: &Json) -> Vec<Point> {
         kind,
         is_monotonic: data["isMonotonic"] == true,
         attributes: attributes(point),
+        ended: whole(&point["flags"]) & 1 == 1,
         start: whole(&point["startTimeUnixNano"]),
         time: whole(&point["timeUnixNano"]),
         value: point["asDouble"].as_f64().unwrap_or_else(|| whole(&point["asInt"]) as f64),

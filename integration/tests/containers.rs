@@ -21,6 +21,7 @@ fn config(collector: &Collector) -> String {
 /// Points of one metric of one container, oldest first.
 fn of<'a>(got: &'a Received, name: &str, id: &str) -> Vec<&'a Point> {
     let is_its = |point: &&&Point| point.resource.get("container.id").is_some_and(|of| of == id);
+    // With the last one, which has no value.
     got.of(name).iter().filter(is_its).copied().collect()
 }
 
@@ -130,6 +131,9 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
             ensure!(newest > end + 3_000_000_000, "not yet");
             let last = last(got, "container.memory.usage", &id)?.time;
             ensure!(last < newest - 1_000_000_000, "its series go on");
+            let points = of(got, "container.memory.usage", &id);
+            let ended = points.iter().filter(|point| point.ended).count();
+            ensure!(ended == 1 && points[points.len() - 1].ended, "the end is told once");
             Ok(())
         })
         .unwrap();

@@ -2,10 +2,9 @@
 //! Pushes a snapshot at each interval. While the receiver is away requests wait in memory, up to a
 //! bound; collecting goes on.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -18,6 +17,7 @@ use super::encode::{self, MAX_REQUEST};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
 use crate::collect::TakeSnapshot;
+use crate::signal::{EntityKind, EntityPoints, Point, Resource, Snapshot};
 use crate::status::ExporterStatus;
 
 /// Bytes that wait, compressed: some days of one host, an hour of hundreds of containers.
@@ -34,8 +34,8 @@ pub struct MetricPush {
     interval: Duration,
     compression: Compression,
     backlog: Backlog,
-    /// Time of the last snapshot pushed: one that a scrape has taken meanwhile may come twice.
-    pushed: AtomicU64,
+    /// The last snapshot pushed. One that a scrape has taken meanwhile may come twice.
+    pushed: Mutex<Option<Arc<Snapshot>>>,
 }
 
 impl MetricPush {
@@ -48,7 +48,7 @@ impl MetricPush {
     ) -> Result<Self, TargetError> {
         let compression = target.compression;
         let courier = Courier::new(target, status)?;
-        let (backlog, pushed) = (Backlog::default(), AtomicU64::new(0));
+        let (backlog, pushed) = (Backlog::default(), Mutex::default());
         Ok(Self { courier, take, interval, compression, backlog, pushed })
     }
 
@@ -73,10 +73,12 @@ impl MetricPush {
 
     async fn enqueue(&self) {
         let snapshot = (self.take)().await;
-        if self.pushed.swap(snapshot.time, Ordering::Relaxed) == snapshot.time {
+        let last = lock(&self.pushed).replace(Arc::clone(&snapshot));
+        if last.as_ref().is_some_and(|last| last.time == snapshot.time) {
             return;
         }
-        for request in encode::metrics(&snapshot, MAX_REQUEST) {
+        let ended = last.map(|last| ended_since(&last, &snapshot)).unwrap_or_default();
+        for request in encode::metrics(&snapshot, &ended, MAX_REQUEST) {
             // Compressing into memory cannot fail but for a bug of the library.
             if let Ok(payload) = Payload::new(request, self.compression) {
                 let dropped = self.backlog.push(payload, Instant::now());
@@ -102,6 +104,28 @@ impl MetricPush {
             self.backlog.pop(&payload);
         }
     }
+}
+
+/// Metrics of containers that `last` has and `now` has not. A container that was killed keeps its
+/// count of kills for a while when all else of it has ended.
+fn ended_since(last: &Snapshot, now: &Snapshot) -> Vec<EntityPoints> {
+    let key = |resource: &Arc<Resource>, point: &Point| (Arc::as_ptr(resource), point.metric.name);
+    let present: HashSet<_> = now
+        .entities
+        .iter()
+        .flat_map(|entity| entity.points.iter().map(|point| key(&entity.resource, point)))
+        .collect();
+    let containers =
+        last.entities.iter().filter(|entity| entity.resource.kind == EntityKind::Container);
+    let ended = containers.map(|EntityPoints { resource, points }| {
+        let gone = points.iter().filter(|point| !present.contains(&key(resource, point)));
+        EntityPoints { resource: Arc::clone(resource), points: gone.cloned().collect() }
+    });
+    ended.filter(|entity| !entity.points.is_empty()).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Requests that wait, oldest first.
@@ -162,13 +186,16 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use semconv::{MetricDef, metric};
+
     use super::*;
+    use crate::signal::PointValue;
 
     fn payload(length: usize, items: u64) -> Payload {
         Payload { body: vec![0; length].into(), items, compression: Compression::None }
@@ -185,6 +212,33 @@ mod tests {
         assert_eq!(backlog.push(payload(third, 4), now), 1);
         assert_eq!(backlog.peek().unwrap().items, 2);
         assert_eq!(backlog.items(), 2 + 3 + 4);
+    }
+
+    #[test]
+    fn only_what_a_container_no_longer_has_has_ended() {
+        let entity = |kind| Arc::new(Resource { kind, attributes: Vec::new() });
+        let point =
+            |metric| Point { metric, attributes: Vec::new(), start: 1, value: PointValue::Int(1) };
+        let of = |resource: &Arc<Resource>, metrics: &[&'static MetricDef]| EntityPoints {
+            resource: Arc::clone(resource),
+            points: metrics.iter().map(|metric| point(metric)).collect(),
+        };
+        let (kills, usage) =
+            (&metric::LINUX_CGROUP_MEMORY_OOM_KILLS, &metric::CONTAINER_MEMORY_USAGE);
+        let host = entity(EntityKind::Host);
+        let [stays, killed, goes] = [(); 3].map(|()| entity(EntityKind::Container));
+        let last = [
+            of(&host, &[&metric::LINUX_MEMORY_OOM_KILLS]),
+            of(&stays, &[usage]),
+            of(&killed, &[usage, kills]),
+            of(&goes, &[usage]),
+        ];
+        let now = vec![of(&stays, &[usage]), of(&killed, &[kills])];
+        let last = Snapshot { time: 1, entities: last.into() };
+        let ended = ended_since(&last, &Snapshot { time: 2, entities: now });
+        let found: Vec<_> = ended.iter().map(|entity| Arc::as_ptr(&entity.resource)).collect();
+        assert_eq!(found, [Arc::as_ptr(&killed), Arc::as_ptr(&goes)]);
+        assert_eq!((ended[0].points.len(), ended[0].points[0].metric.name), (1, usage.name));
     }
 
     #[test]

@@ -5,46 +5,66 @@ use std::collections::HashMap;
 
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
-    ResourceMetrics, ScopeMetrics, Sum, metric::Data,
+    AggregationTemporality, DataPointFlags, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
 };
 use prost::Message;
 use semconv::{Instrument, MetricDef, SCHEMA_URL, UPSTREAM_SCHEMA_URL};
 
 use super::{Packer, Request, resource, scope, value};
-use crate::signal::{Point, PointValue, Resource, Snapshot, UnixNanos};
+use crate::signal::{EntityPoints, Point, PointValue, Resource, Snapshot, UnixNanos};
 
 /// Requests of at most `limit` bytes, cut between Resources; a Resource that is larger by itself is
 /// cut between its points. One `ResourceMetrics` is built, encoded and dropped at a time.
-pub fn metrics(snapshot: &Snapshot, limit: usize) -> Vec<Request> {
+///
+/// Series of `ended` entities get one last point that says so (`NO_RECORDED_VALUE`), at which stores
+/// let them end.
+pub fn metrics(snapshot: &Snapshot, ended: &[EntityPoints], limit: usize) -> Vec<Request> {
     let mut packer = Packer::new(limit);
+    let moment = Moment { time: snapshot.time, ended: false };
     for entity in &snapshot.entities {
-        pack(&mut packer, &entity.resource, &entity.points, snapshot.time);
+        pack(&mut packer, &entity.resource, &entity.points, moment);
+    }
+    for entity in ended {
+        pack(&mut packer, &entity.resource, &entity.points, Moment { ended: true, ..moment });
     }
     packer.finish()
 }
 
-fn pack(packer: &mut Packer, whose: &Resource, points: &[Point], time: UnixNanos) {
+/// What all points of an entity have in common.
+#[derive(Clone, Copy)]
+struct Moment {
+    time: UnixNanos,
+    ended: bool,
+}
+
+impl Moment {
+    fn flags(self) -> u32 {
+        if self.ended { DataPointFlags::NoRecordedValueMask as u32 } else { 0 }
+    }
+}
+
+fn pack(packer: &mut Packer, whose: &Resource, points: &[Point], moment: Moment) {
     if points.is_empty() {
         return;
     }
     let message = ResourceMetrics {
         resource: Some(resource(whose)),
-        scope_metrics: scopes(points, time),
+        scope_metrics: scopes(points, moment),
         schema_url: UPSTREAM_SCHEMA_URL.to_owned(),
     };
     if points.len() > 1 && !packer.fits(message.encoded_len()) {
         drop(message);
         let (first, second) = points.split_at(points.len() / 2);
-        pack(packer, whose, first, time);
-        pack(packer, whose, second, time);
+        pack(packer, whose, first, moment);
+        pack(packer, whose, second, moment);
     } else {
         packer.push(&message, points.len() as u64);
     }
 }
 
 /// One scope per probe, one metric per definition, both in order of first appearance.
-fn scopes(points: &[Point], time: UnixNanos) -> Vec<ScopeMetrics> {
+fn scopes(points: &[Point], moment: Moment) -> Vec<ScopeMetrics> {
     let mut scopes: Vec<ScopeMetrics> = Vec::new();
     let mut of_probe: HashMap<&str, usize> = HashMap::new();
     let mut of_metric: HashMap<&str, (usize, usize)> = HashMap::new();
@@ -63,7 +83,7 @@ fn scopes(points: &[Point], time: UnixNanos) -> Vec<ScopeMetrics> {
             metrics.push(describe(def));
             (scope_index, metrics.len() - 1)
         });
-        add(&mut scopes[scope_index].metrics[metric_index], point, time);
+        add(&mut scopes[scope_index].metrics[metric_index], point, moment);
     }
     scopes
 }
@@ -89,49 +109,57 @@ fn describe(def: &MetricDef) -> Metric {
     }
 }
 
-fn add(metric: &mut Metric, point: &Point, time: UnixNanos) {
+fn add(metric: &mut Metric, point: &Point, moment: Moment) {
     match (&mut metric.data, &point.value) {
         (Some(Data::Sum(sum)), PointValue::Int(number)) => {
-            sum.data_points.push(number_point(point, Number::AsInt(*number), time));
+            sum.data_points.push(number_point(point, Number::AsInt(*number), moment));
         }
         (Some(Data::Sum(sum)), PointValue::Double(number)) => {
-            sum.data_points.push(number_point(point, Number::AsDouble(*number), time));
+            sum.data_points.push(number_point(point, Number::AsDouble(*number), moment));
         }
         (Some(Data::Gauge(gauge)), PointValue::Int(number)) => {
-            gauge.data_points.push(number_point(point, Number::AsInt(*number), time));
+            gauge.data_points.push(number_point(point, Number::AsInt(*number), moment));
         }
         (Some(Data::Gauge(gauge)), PointValue::Double(number)) => {
-            gauge.data_points.push(number_point(point, Number::AsDouble(*number), time));
+            gauge.data_points.push(number_point(point, Number::AsDouble(*number), moment));
         }
         (Some(Data::Histogram(histogram)), PointValue::Histogram(_)) => {
-            histogram.data_points.extend(histogram_point(point, time));
+            histogram.data_points.extend(histogram_point(point, moment));
         }
         // The recorder pairs instruments with values.
         _ => debug_assert!(false, "{} has a value of another kind", point.metric.name),
     }
 }
 
-fn number_point(point: &Point, number: Number, time: UnixNanos) -> NumberDataPoint {
+fn number_point(point: &Point, number: Number, moment: Moment) -> NumberDataPoint {
     NumberDataPoint {
         attributes: value::attributes(&point.attributes),
         start_time_unix_nano: point.start,
-        time_unix_nano: time,
-        value: Some(number),
+        time_unix_nano: moment.time,
+        flags: moment.flags(),
+        value: (!moment.ended).then_some(number),
         ..Default::default()
     }
 }
 
-fn histogram_point(point: &Point, time: UnixNanos) -> Option<HistogramDataPoint> {
+fn histogram_point(point: &Point, moment: Moment) -> Option<HistogramDataPoint> {
     let PointValue::Histogram(histogram) = &point.value else { return None };
-    Some(HistogramDataPoint {
+    let frame = HistogramDataPoint {
         attributes: value::attributes(&point.attributes),
         start_time_unix_nano: point.start,
-        time_unix_nano: time,
+        time_unix_nano: moment.time,
+        flags: moment.flags(),
+        ..Default::default()
+    };
+    if moment.ended {
+        return Some(frame);
+    }
+    Some(HistogramDataPoint {
         count: histogram.count(),
         sum: Some(histogram.sum),
         bucket_counts: histogram.buckets.clone(),
         explicit_bounds: point.metric.bounds.to_vec(),
-        ..Default::default()
+        ..frame
     })
 }
 
@@ -143,7 +171,7 @@ mod tests {
     use semconv::{attribute, metric};
 
     use super::*;
-    use crate::signal::{EntityKind, EntityPoints, Histogram as Waits, Recorder, Value};
+    use crate::signal::{EntityKind, Histogram as Waits, Recorder, Value};
 
     fn host() -> Arc<Resource> {
         let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
@@ -180,7 +208,7 @@ mod tests {
 
     #[test]
     fn points_of_one_metric_come_together_under_the_scope_of_their_probe() {
-        let requests = metrics(&snapshot(), MAX);
+        let requests = metrics(&snapshot(), &[], MAX);
         assert_eq!((requests.len(), requests[0].items), (1, 10));
         let decoded = decode(&requests).remove(0);
         let resource = &decoded.resource_metrics[0];
@@ -208,7 +236,7 @@ mod tests {
 
     #[test]
     fn histograms_keep_their_bounds_and_add_up() {
-        let decoded = decode(&metrics(&snapshot(), MAX)).remove(0);
+        let decoded = decode(&metrics(&snapshot(), &[], MAX)).remove(0);
         let metric = &decoded.resource_metrics[0].scope_metrics[1].metrics[0];
         assert_eq!((metric.unit.as_str(), metric.name.as_str()), ("s", WAIT.name));
         let Some(Data::Histogram(histogram)) = &metric.data else { panic!() };
@@ -227,8 +255,8 @@ mod tests {
             .collect();
         let many = Snapshot { time: 9, entities };
         // Two Resources fit one request, and then half of one does not.
-        for limit in [2 * metrics(&snapshot(), MAX)[0].body.len() + 32, 700] {
-            let requests = metrics(&many, limit);
+        for limit in [2 * metrics(&snapshot(), &[], MAX)[0].body.len() + 32, 700] {
+            let requests = metrics(&many, &[], limit);
             assert!(requests.len() >= 25);
             assert!(requests.iter().all(|request| request.body.len() <= limit));
             assert_eq!(requests.iter().map(|request| request.items).sum::<u64>(), 500);
@@ -248,9 +276,27 @@ mod tests {
         }
     }
 
+    fn empty() -> Snapshot {
+        Snapshot { time: 9, entities: Vec::new() }
+    }
+
+    #[test]
+    fn series_of_what_ended_get_a_last_point_without_a_value() {
+        let ended = snapshot().entities;
+        let decoded = decode(&metrics(&empty(), &ended, MAX)).remove(0);
+        let scopes = &decoded.resource_metrics[0].scope_metrics;
+        let Some(Data::Sum(sum)) = &scopes[0].metrics[0].data else { panic!() };
+        assert_eq!(sum.data_points.len(), 4);
+        let point = &sum.data_points[0];
+        assert_eq!((point.flags, point.value, point.time_unix_nano), (1, None, 9));
+        let Some(Data::Histogram(histogram)) = &scopes[1].metrics[0].data else { panic!() };
+        let point = &histogram.data_points[0];
+        assert_eq!((point.flags, point.count, point.bucket_counts.len()), (1, 0, 0));
+    }
+
     #[test]
     fn an_empty_snapshot_gives_no_request() {
-        assert_eq!(metrics(&Snapshot { time: 9, entities: Vec::new() }, MAX), []);
+        assert_eq!(metrics(&empty(), &[], MAX), []);
     }
 
     const MAX: usize = super::super::MAX_REQUEST;
