@@ -22,7 +22,7 @@ use crate::export::localfile::{LocalFile, LocalFileError};
 use crate::export::otlp::{LogPush, MetricPush, Signal, Target, TargetError, resolve};
 use crate::hostfs::HostFs;
 use crate::journal::{Follower, Journal, MemoryJournal};
-use crate::kernel::KernelSupport;
+use crate::kernel::{KernelSupport, raise_open_files};
 use crate::server::{BindError, Doors, Server, Watchers};
 use crate::status::{Board, ProbeVerdict, Verdicts};
 use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
@@ -109,6 +109,7 @@ pub async fn run(
     let entities = Arc::new(Entities::discover(&config, &fs));
     let providers = Providers::start(&config, entities.shared())?;
     start_log(&config.log, providers.as_ref())?;
+    raise_open_files();
 
     let board = Arc::new(Board::default());
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(config.journal.max_events));

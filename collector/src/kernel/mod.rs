@@ -2,7 +2,9 @@
 //! What this kernel is and can.
 
 mod clock;
+mod limits;
 mod support;
 
 pub use clock::{boot_to_unix, counter_start, unix_now};
+pub use limits::raise_open_files;
 pub use support::KernelSupport;
