@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 use super::{MAX_FILE, ReadError};
 
+/// Room at first, doubled where it is too little. Most kept files are those of containers, and most
+/// of these have a line or two.
+const FIRST_BUFFER: usize = 512;
+
 /// A kept descriptor and buffer.
 #[derive(Debug)]
 pub struct KeptFile {
@@ -55,7 +59,7 @@ impl KeptFile {
             None => self.file.insert(File::open(&self.path)?),
         };
         if self.buffer.is_empty() {
-            self.buffer.resize(8 * 1024, 0);
+            self.buffer.resize(FIRST_BUFFER, 0);
         }
         let mut length = 0;
         loop {
