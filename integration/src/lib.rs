@@ -3,8 +3,8 @@
 //! share.
 
 mod agent;
+mod cgroup;
 mod collector;
-mod oom;
 mod received;
 mod watch;
 
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
+pub use cgroup::{Cgroup, Killed, container_id};
 pub use collector::{Collector, Tls};
-pub use oom::{Killed, MemoryCgroup, container_id};
 pub use received::{Point, Received, Record};
 pub use watch::Watch;
 
@@ -64,6 +64,20 @@ pub fn installed(program: &str) -> Result<PathBuf> {
 pub fn get(url: &str) -> Result<String> {
     let mut answer = ureq::get(url).call().with_context(|| format!("GET {url}"))?;
     Ok(answer.body_mut().read_to_string()?)
+}
+
+/// A configuration that pushes to a Collector on this host every second; `more` keys of `[Otlp]`.
+pub fn push_config(
+    protocol: &str,
+    port: u16,
+    compression: &str,
+    scheme: &str,
+    more: &str,
+) -> String {
+    format!(
+        "Region = \"dev\"\n[Otlp]\nEndpoint = \"{scheme}://localhost:{port}\"\n\
+         Protocol = \"{protocol}\"\nCompression = \"{compression}\"\nInterval = 1\n{more}"
+    )
 }
 
 /// A file of `/proc` as text.

@@ -3,19 +3,21 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use integration::{
-    Agent, Collector, MemoryCgroup, Point, Received, container_id, installed, number,
+    Agent, Cgroup, Collector, Point, Received, container_id, installed, number, push_config,
 };
 
+const OOM: &str = "linux.memory.oom_kill";
 const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
 
 fn config(collector: &Collector) -> String {
-    format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\nInterval = 1\n", collector.grpc)
+    push_config("grpc", collector.grpc, "gzip", "http", "")
 }
 
 /// Points of one metric of one container, oldest first.
@@ -30,7 +32,7 @@ fn last<'a>(got: &'a Received, name: &str, id: &str) -> Result<&'a Point> {
 }
 
 /// CPU seconds of the cgroup as the kernel says.
-fn cpu_time(cgroup: &MemoryCgroup) -> f64 {
+fn cpu_time(cgroup: &Cgroup) -> f64 {
     if cgroup.is_v1() {
         cgroup.read("cpuacct", "cpuacct.usage").unwrap().trim().parse::<f64>().unwrap() / 1e9
     } else {
@@ -44,7 +46,7 @@ fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
     let agent = Agent::with(&config(&collector)).start().unwrap();
     let id = container_id(0x61);
     let path = format!("kubepods/burstable/pod{UID}/{id}");
-    let cgroup = MemoryCgroup::with_cpu(&path, 50).unwrap();
+    let cgroup = Cgroup::with_cpu(&path, 50).unwrap();
     let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     cgroup.run("timeout 5 sh -c 'while :; do :; done'", 1).unwrap();
     let spent = cpu_time(&cgroup);
@@ -96,7 +98,7 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
     let collector = Collector::start(None).unwrap();
     let agent = Agent::with(&config(&collector)).start().unwrap();
     let id = container_id(0x62);
-    let mut cgroup = MemoryCgroup::new(&format!("docker/{id}")).unwrap();
+    let mut cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
     // 20 MB in a variable of the shell.
     let fill = "timeout 10 sh -c 'x=$(head -c 20000000 /dev/zero | tr \"\\\\0\" x); sleep 8'";
     let (kernel, ours) = std::thread::scope(|scope| {
@@ -137,6 +139,80 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    for seed in 0x20..0x28 {
+        let id = container_id(seed);
+        let mut cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
+        let killed = cgroup.kill_one().unwrap();
+        cgroup.remove().unwrap();
+        let pid = killed.pid.to_string();
+        let record = collector.until(|got| Ok(got.event(OOM, "process.pid", &pid)?.clone()));
+        assert_eq!(record.unwrap().resource["container.id"], id);
+    }
+    collector
+        .until(|got| {
+            let counted: BTreeSet<_> = got
+                .of("linux.cgroup.memory.oom_kills")
+                .iter()
+                .map(|point| point.resource["container.id"].clone())
+                .collect();
+            ensure!(counted.len() == 8, "{} of 8 are counted", counted.len());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(agent.series("oom_host_total{host=\"\",region=\"dev\"}").ok(), None);
+}
+
+#[test]
+fn a_victim_outside_of_containers_belongs_to_the_host() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    let cgroup = Cgroup::new("huatuo-test").unwrap();
+    let pid = cgroup.kill_one().unwrap().pid.to_string();
+    let record = collector.until(|got| Ok(got.event(OOM, "process.pid", &pid)?.clone())).unwrap();
+    assert!(!record.resource.contains_key("container.id"));
+    assert_eq!(record.attributes["cloudevents.event_subject"], record.resource["host.name"]);
+    assert_eq!(record.attributes["process.linux.cgroup"], "/huatuo-test");
+    collector
+        .until(|got| {
+            let counted = got.last("linux.memory.oom_kills")?;
+            ensure!(counted.value == 1.0, "{}", counted.value);
+            Ok(())
+        })
+        .unwrap();
+    drop(agent);
+}
+
+#[test]
+fn waits_of_a_container_are_its_own() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    let id = container_id(0x51);
+    let cgroup = Cgroup::new(&format!("docker/{id}/nested")).unwrap();
+    // More busy tasks than CPUs, so that they wait for each other.
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    cgroup.run("timeout 3 sh -c 'while :; do :; done'", 2 * cpus).unwrap();
+    let name = "linux.cgroup.cpu.runqueue.wait.duration";
+    let is_ours = |point: &&&Point| point.resource["container.id"] == id;
+    let (first, last) = collector
+        .until(|got| {
+            let points = got.of(name);
+            let ours: Vec<_> = points.iter().filter(is_ours).collect();
+            ensure!(ours.len() >= 3, "{} points", ours.len());
+            Ok(((**ours[0]).clone(), (**ours[ours.len() - 1]).clone()))
+        })
+        .unwrap();
+    assert_eq!(last.buckets.iter().sum::<u64>(), last.count);
+    assert_eq!(first.start, last.start);
+    let waited = (last.sum - first.sum) / (last.time - first.time) as f64 * 1e9;
+    // Twice as many tasks as CPUs wait as much as they run.
+    assert!((0.5..1.5).contains(&(waited / cpus as f64)), "{waited} s per second");
+    drop(agent);
 }
 
 /// A real container of Podman with a root folder that holds a busybox.
@@ -209,7 +285,7 @@ fn an_oom_kill_in_a_real_container_names_it_although_it_is_removed_at_once() {
     let record = collector
         .until(|got| {
             let is_ours = |record: &&integration::Record| {
-                record.event_name == "linux.memory.oom_kill"
+                record.event_name == OOM
                     && record.resource.get("container.id").is_some_and(|of| *of == id)
             };
             Ok(got.records.iter().find(is_ours).context("no event yet")?.clone())

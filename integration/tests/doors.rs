@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::ensure;
-use integration::{Agent, MemoryCgroup, Watch, container_id, free_port, get, installed, wait_for};
+use integration::{Agent, Cgroup, Watch, container_id, free_port, get, installed, wait_for};
 use serde_json::Value as Json;
 
 fn promtool(page: &str) -> String {
@@ -96,7 +96,7 @@ fn an_oom_kill_reaches_subscriber_file_and_page_with_all_its_fields() {
     let ours = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"^oom$","region":"dev"}}"#);
     let none = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"dropwatch"}}"#).unwrap();
     let id = container_id(0x41);
-    let cgroup = MemoryCgroup::new(&format!("docker/{id}")).unwrap();
+    let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
     let pid = cgroup.kill_one().unwrap().pid;
 
     let (_, event) = all.next().unwrap();
@@ -157,7 +157,7 @@ fn events_can_be_followed_in_the_terminal() {
         Ok(())
     })
     .unwrap();
-    let cgroup = MemoryCgroup::new("huatuo-follow").unwrap();
+    let cgroup = Cgroup::new("huatuo-follow").unwrap();
     let pid = cgroup.kill_one().unwrap().pid;
     let line = wait_for(Duration::from_secs(5), || {
         let text = fs::read_to_string(&out)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use integration::{Agent, Collector, MemoryCgroup, Watch};
+use integration::{Agent, Cgroup, Collector, Watch};
 
 use super::{Figure, at, figure, sorted};
 
@@ -34,7 +34,7 @@ pub fn kills() -> Result<Vec<Figure>> {
     let config = format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\n", collector.grpc);
     let agent = Agent::with(&config).start()?;
     let watch = Watch::subscribe(&agent, "{}")?;
-    let cgroup = MemoryCgroup::new("huatuo-bench")?;
+    let cgroup = Cgroup::new("huatuo-bench")?;
     let (mut to_watch, mut to_collector) = (Vec::new(), Vec::new());
     let mut seen_by_collector: BTreeMap<String, SystemTime> = BTreeMap::new();
     for _ in 0..KILLS {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Real OOM kills in a memory cgroup.
+//! Cgroups as container runtimes make them, and real OOM kills in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::wait_for;
 const LIMIT: &str = "8388608";
 
 /// A cgroup with little memory; removed when dropped.
-pub struct MemoryCgroup {
+pub struct Cgroup {
     folder: PathBuf,
     /// Its twins in the hierarchies of other controllers; v1 only.
     twins: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub fn container_id(seed: u8) -> String {
     format!("{seed:02x}").repeat(32)
 }
 
-impl MemoryCgroup {
+impl Cgroup {
     /// Makes the cgroup `path` below the root of the memory controller's hierarchy.
     pub fn new(path: &str) -> Result<Self> {
         let v1_root = Path::new("/sys/fs/cgroup/memory");
@@ -152,7 +152,7 @@ impl MemoryCgroup {
     }
 }
 
-impl Drop for MemoryCgroup {
+impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = self.remove();
     }
