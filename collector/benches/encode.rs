@@ -26,7 +26,7 @@ fn entity(id: usize) -> EntityPoints {
         (&attribute::K8S_POD_NAME, Value::Static("coredns-855c4dd65d-8v5kg")),
         (&attribute::K8S_NAMESPACE_NAME, Value::Static("kube-system")),
     ];
-    let host = Arc::new(Resource { kind: EntityKind::Host, attributes });
+    let host = Arc::new(Resource::new(EntityKind::Host, attributes));
     let mut recorder = Recorder::new(&host);
     recorder.set_probe("memory.vmstat");
     for word in 0..68u64 {

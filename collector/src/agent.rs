@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use semconv::attribute;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -16,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::bpf::RingReader;
 use crate::collect::{Collector, Snapshots, Starter};
 use crate::config::Config;
-use crate::entity::Entities;
+use crate::entity::{Census, Discovery, Entities};
 use crate::events::{self, Decoder};
 use crate::export::localfile::{LocalFile, LocalFileError};
 use crate::export::otlp::{LogPush, MetricPush, Signal, Target, TargetError, resolve};
 use crate::hostfs::HostFs;
 use crate::journal::{Follower, Journal, MemoryJournal};
 use crate::kernel::{KernelSupport, raise_open_files};
+use crate::kubelet::{self, Kubelet};
 use crate::server::{BindError, Doors, Server, Watchers};
 use crate::status::{Board, ProbeVerdict, Verdicts};
 use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
@@ -124,7 +126,8 @@ pub async fn run(
     };
     // On this thread, which nothing else waits for yet: its memory can be handed back to the last
     // page, that of a thread's own arena cannot.
-    let snapshots = Snapshots::new(Collector::start(starter, entities));
+    let snapshots = Snapshots::new(Collector::start(starter, Arc::clone(&entities)));
+    let discovery = Discovery::start(&entities)?;
 
     let url = opened.server.url();
     let pushed_to = opened.metrics.as_ref().map(Target::shown);
@@ -135,8 +138,10 @@ pub async fn run(
         board: Arc::clone(&board),
     };
     let ready = Arc::new(AtomicBool::new(false));
-    let watchers = tasks.start(opened, &config, &snapshots, (&ready, started))?;
-    observe_everything(&board, &snapshots, &decoder, &watchers);
+    tasks.ask_kubelet(&config, &entities);
+    let shared = Shared { snapshots: &snapshots, entities: &entities, ready: &ready, started };
+    let watchers = tasks.start(opened, &config, &shared)?;
+    observe_everything(&board, &shared, &decoder, &watchers);
     ready.store(true, Ordering::Relaxed);
     let path = &config.storage.local_file.path;
     running(&Running {
@@ -146,6 +151,7 @@ pub async fn run(
         verdicts: board.verdicts(),
     });
     stop.cancelled().await;
+    drop(discovery);
     if tokio::time::timeout(MAX_SHUTDOWN, end(tasks, snapshots, decoder, providers)).await.is_err()
     {
         tracing::warn!("not everything could be sent in time");
@@ -153,14 +159,36 @@ pub async fn run(
     Ok(())
 }
 
+/// What the tasks look at.
+struct Shared<'a> {
+    snapshots: &'a Snapshots,
+    entities: &'a Arc<Entities>,
+    ready: &'a Arc<AtomicBool>,
+    started: Instant,
+}
+
+impl Shared<'_> {
+    fn census(&self) -> Box<dyn Fn() -> Census + Send + Sync> {
+        let entities = Arc::clone(self.entities);
+        Box::new(move || entities.census())
+    }
+}
+
 impl Tasks {
+    fn ask_kubelet(&mut self, config: &Config, entities: &Arc<Entities>) {
+        let host_name = entities.host().text(&attribute::HOST_NAME);
+        let Some(kubelet) = Kubelet::new(&config.pod, host_name) else { return };
+        let status = self.board.source("kubelet", kubelet.target());
+        self.set.spawn(kubelet::run(kubelet, Arc::clone(entities), status, self.stop.clone()));
+    }
+
     fn start(
         &mut self,
         opened: Opened,
         config: &Config,
-        snapshots: &Snapshots,
-        (ready, started): (&Arc<AtomicBool>, Instant),
+        shared: &Shared<'_>,
     ) -> Result<Arc<Watchers>, StartError> {
+        let snapshots = shared.snapshots;
         let Opened { server, file, metrics, logs } = opened;
         if let Some(target) = metrics {
             let status = self.board.exporter("otlp/metrics", target.shown());
@@ -187,10 +215,11 @@ impl Tasks {
         let doors = Doors {
             take: snapshots.take(MAX_SNAPSHOT_AGE),
             board: Arc::clone(&self.board),
+            census: shared.census(),
             watchers: Arc::clone(&watchers),
-            ready: Arc::clone(ready),
+            ready: Arc::clone(shared.ready),
             token: config.server.token.clone(),
-            started,
+            started: shared.started,
         };
         self.set.spawn(server.run(doors.router(), self.stop.clone()));
         Ok(watchers)
@@ -199,14 +228,15 @@ impl Tasks {
 
 fn observe_everything(
     board: &Arc<Board>,
-    snapshots: &Snapshots,
+    shared: &Shared<'_>,
     decoder: &Decoder,
     watchers: &Arc<Watchers>,
 ) {
-    let (snapshots, watchers) = (snapshots.clone(), Arc::clone(watchers));
+    let (snapshots, watchers) = (shared.snapshots.clone(), Arc::clone(watchers));
     observe(Observed {
         board: Arc::clone(board),
         costs: Box::new(move || snapshots.with_collector(|collector| collector.costs())),
+        census: shared.census(),
         rejected: decoder.rejected(),
         watchers: Box::new(move || watchers.count()),
     });
@@ -240,16 +270,27 @@ async fn end(
 }
 
 /// Starts every probe once, asks it, and stops it. For `huatuo-otel check`.
-pub fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartError> {
+pub async fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartError> {
     resolve(&config.otlp, Signal::Metrics)?;
     resolve(&config.otlp, Signal::Logs)?;
     let support = KernelSupport::gather(&fs);
     let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
+    ask_once(&config, &entities, &board).await;
     let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
     let mut collector = Collector::start(starter, entities);
     collector.collect();
     let mut verdicts = board.verdicts();
     verdicts.probes.iter_mut().for_each(ProbeVerdict::judge_by_last_error);
     Ok(verdicts)
+}
+
+/// Asks for the names of pods, if there are containers of pods here.
+async fn ask_once(config: &Config, entities: &Entities, board: &Arc<Board>) {
+    let host_name = entities.host().text(&attribute::HOST_NAME);
+    let Some(mut kubelet) = Kubelet::new(&config.pod, host_name) else { return };
+    let status = board.source("kubelet", kubelet.target());
+    if entities.lacks_pods() {
+        kubelet::ask(&mut kubelet, entities, &status).await;
+    }
 }

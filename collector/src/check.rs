@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::bpf::{HookState, HookVerdict};
-use crate::status::{ProbeState, ProbeVerdict, Verdicts};
+use crate::status::{ProbeState, ProbeVerdict, SourceVerdict, Verdicts};
 
 /// Whether something that is enabled cannot run here.
 pub fn is_trouble(verdicts: &Verdicts) -> bool {
@@ -18,6 +18,9 @@ pub fn print_table(verdicts: &Verdicts, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:width$}  {:11}  HOOKS", "PROBE", "STATE")?;
     for verdict in &verdicts.probes {
         print_probe(verdict, width, out)?;
+    }
+    for verdict in &verdicts.sources {
+        print_source(verdict, out)?;
     }
     let count = |state| verdicts.probes.iter().filter(|verdict| verdict.state == state).count();
     writeln!(
@@ -45,6 +48,17 @@ fn print_probe(verdict: &ProbeVerdict, width: usize, out: &mut dyn Write) -> io:
     Ok(())
 }
 
+fn print_source(verdict: &SourceVerdict, out: &mut dyn Write) -> io::Result<()> {
+    let SourceVerdict { source, target, works, reason } = verdict;
+    match works {
+        Some(true) => writeln!(out, "\n{source} answers ({target})"),
+        Some(false) => {
+            writeln!(out, "\n{source} does not answer; names of pods are missing\n{reason}")
+        }
+        None => writeln!(out, "\n{source} is not asked: there are no containers of pods here"),
+    }
+}
+
 fn hook(verdict: &HookVerdict) -> String {
     match (verdict.way, verdict.state) {
         (Some(way), _) => format!("{}/{}", way.as_str(), verdict.hook),
@@ -68,7 +82,7 @@ mod tests {
             reason: String::new(),
         };
         let stopped = ProbeVerdict::stopped("cpu.runqlat", state, reason.to_owned(), vec![hook]);
-        Verdicts { probes: vec![stopped], exporters: Vec::new() }
+        Verdicts { probes: vec![stopped], exporters: Vec::new(), sources: Vec::new() }
     }
 
     #[test]

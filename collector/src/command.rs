@@ -156,7 +156,7 @@ fn run_check(flags: &Flags, config_only: bool, json: bool) -> Outcome {
         writeln!(out, "the configuration is fine")?;
         return Ok(FINE);
     }
-    let verdicts = agent::check(Arc::new(config), host_files(flags))?;
+    let verdicts = runtime()?.block_on(agent::check(Arc::new(config), host_files(flags)))?;
     if json {
         serde_json::to_writer_pretty(&mut out, &verdicts)?;
         writeln!(out)?;

@@ -9,6 +9,7 @@ compile_error!("huatuo-otel observes the Linux kernel and builds on Linux only")
 
 pub mod agent;
 pub mod bpf;
+pub mod cause;
 pub mod check;
 pub mod cli;
 pub mod collect;
@@ -22,8 +23,10 @@ pub mod follow;
 pub mod hostfs;
 pub mod journal;
 pub mod kernel;
+pub mod kubelet;
 pub mod probes;
 pub mod server;
 pub mod signal;
 pub mod status;
+pub mod sync;
 pub mod telemetry;

@@ -2,12 +2,13 @@
 //! What works and what does not, and what would mend it. `huatuo-otel check` prints it, `/status`
 //! serves it, and the agent's own metrics carry it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use semconv::attribute;
 use serde::Serialize;
 
 use crate::bpf::{HookState, HookVerdict};
+use crate::sync::lock;
 
 /// What became of a probe. The words are those of `huatuo.probe.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,11 +102,25 @@ pub struct ExporterVerdict {
     pub reason: String,
 }
 
+/// What became of a source of names.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceVerdict {
+    /// Name of the source.
+    pub source: &'static str,
+    /// Where it is asked.
+    pub target: String,
+    /// The last question was answered; `None` where there was nothing to ask.
+    pub works: Option<bool>,
+    /// Why it was not, and what would mend it.
+    pub reason: String,
+}
+
 /// The verdicts of everything that runs.
 #[derive(Debug, Default)]
 pub struct Board {
     probes: Mutex<Vec<ProbeVerdict>>,
     exporters: Mutex<Vec<ExporterVerdict>>,
+    sources: Mutex<Vec<SourceVerdict>>,
 }
 
 /// All verdicts at one moment.
@@ -115,6 +130,8 @@ pub struct Verdicts {
     pub probes: Vec<ProbeVerdict>,
     /// One per exporter.
     pub exporters: Vec<ExporterVerdict>,
+    /// One per source of names.
+    pub sources: Vec<SourceVerdict>,
 }
 
 impl Board {
@@ -155,9 +172,54 @@ impl Board {
         ExporterStatus { board: Arc::clone(self), index: exporters.len() - 1 }
     }
 
+    /// A new source of names.
+    pub fn source(self: &Arc<Self>, source: &'static str, target: String) -> SourceStatus {
+        let mut sources = lock(&self.sources);
+        sources.push(SourceVerdict { source, target, works: None, reason: String::new() });
+        SourceStatus { board: Arc::clone(self), index: sources.len() - 1 }
+    }
+
     /// Everything as it stands.
     pub fn verdicts(&self) -> Verdicts {
-        Verdicts { probes: lock(&self.probes).clone(), exporters: lock(&self.exporters).clone() }
+        Verdicts {
+            probes: lock(&self.probes).clone(),
+            exporters: lock(&self.exporters).clone(),
+            sources: lock(&self.sources).clone(),
+        }
+    }
+}
+
+/// Where a source of names says how it fares. A change is logged once.
+#[derive(Debug, Clone)]
+pub struct SourceStatus {
+    board: Arc<Board>,
+    index: usize,
+}
+
+impl SourceStatus {
+    /// It answered.
+    pub fn works(&self) {
+        self.set(true, "");
+    }
+
+    /// It did not, because of `reason`.
+    pub fn fails(&self, reason: &str) {
+        self.set(false, reason);
+    }
+
+    fn set(&self, works: bool, reason: &str) {
+        let mut sources = lock(&self.board.sources);
+        let verdict = &mut sources[self.index];
+        let source = verdict.source;
+        match (verdict.works, works) {
+            (Some(false), true) => tracing::info!(source, "answers again"),
+            (None | Some(true), false) => {
+                tracing::warn!(source, reason, "names are missing; it is asked again");
+            }
+            _ => {}
+        }
+        verdict.works = Some(works);
+        reason.clone_into(&mut verdict.reason);
     }
 }
 
@@ -213,10 +275,6 @@ impl ExporterStatus {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +300,19 @@ mod tests {
         assert_eq!(verdict.state, ProbeState::Partial);
         assert!(verdict.reason.contains("no kprobes"));
         assert_eq!(ProbeVerdict::running("memory.oom", Vec::new()).state, ProbeState::Attached);
+    }
+
+    #[test]
+    fn a_source_is_on_the_board_with_its_last_answer() {
+        let board = Arc::new(Board::default());
+        let source = board.source("kubelet", "http://127.0.0.1:10255/pods".to_owned());
+        assert_eq!(board.verdicts().sources[0].works, None);
+        source.fails("refused");
+        let verdict = board.verdicts().sources.remove(0);
+        assert_eq!((verdict.works, verdict.reason.as_str()), (Some(false), "refused"));
+        source.works();
+        let verdict = board.verdicts().sources.remove(0);
+        assert_eq!((verdict.works, verdict.reason.as_str()), (Some(true), ""));
     }
 
     #[test]

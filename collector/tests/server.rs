@@ -39,6 +39,7 @@ async fn start(server: ServerConfig, watch: EventsWatchConfig) -> Running {
     let doors = Doors {
         take: Box::new(|| Box::pin(async { snapshot() })),
         board: Arc::new(Board::default()),
+        census: Box::new(Default::default),
         watchers: Arc::clone(&watchers),
         ready: Arc::clone(&ready),
         token: config.token.clone(),

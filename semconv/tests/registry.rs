@@ -198,6 +198,8 @@ const RESOURCES: &[&AttributeDef] = &[
     &attribute::K8S_POD_NAME,
     &attribute::K8S_POD_QOS_CLASS,
     &attribute::K8S_POD_UID,
+    &attribute::K8S_NODE_NAME,
+    &attribute::K8S_CONTAINER_RESTART_COUNT,
     &attribute::LINUX_KERNEL_RELEASE,
     &attribute::OS_NAME,
     &attribute::OS_TYPE,

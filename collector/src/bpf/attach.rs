@@ -7,6 +7,7 @@ use aya::programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, RawTra
 use aya::{Btf, Ebpf};
 use serde::Serialize;
 
+use crate::cause::io_cause;
 use crate::kernel::KernelSupport;
 
 /// How a program reaches a hook, cheapest first.
@@ -102,7 +103,7 @@ struct Refusal {
 /// Tries the twins of `hook` in order.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
+    btf: &Btf,
     support: &KernelSupport,
     hook: &Hook,
 ) -> HookVerdict {
@@ -149,23 +150,14 @@ fn precondition(way: Way, target: &str, support: &KernelSupport) -> Result<(), R
     Err(Refusal { state: HookState::Unsupported, reason: missing.to_owned() })
 }
 
-fn attach_twin(
-    ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
-    target: &str,
-    twin: &Twin,
-) -> Result<(), Refusal> {
+fn attach_twin(ebpf: &mut Ebpf, btf: &Btf, target: &str, twin: &Twin) -> Result<(), Refusal> {
     let program = ebpf.program_mut(twin.program).ok_or_else(|| Refusal {
         state: HookState::Failed,
         reason: format!("program {} is not in the object", twin.program),
     })?;
-    let no_btf = || Refusal {
-        state: HookState::Unsupported,
-        reason: "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned(),
-    };
     let result = match twin.way {
-        Way::TpBtf => attach_tp_btf(program, target, btf.ok_or_else(no_btf)?),
-        Way::Fentry => attach_fentry(program, target, btf.ok_or_else(no_btf)?),
+        Way::TpBtf => attach_tp_btf(program, target, btf),
+        Way::Fentry => attach_fentry(program, target, btf),
         Way::RawTp => attach_raw_tp(program, target),
         Way::Kprobe => attach_kprobe(program, target),
     };
@@ -198,7 +190,7 @@ fn attach_kprobe(program: &mut Program, target: &str) -> Result<(), ProgramError
 
 /// An error of the kernel in words, with whether the kernel lacks the thing or refuses it.
 fn refusal(way: Way, error: &ProgramError) -> Refusal {
-    let errno = io_error(error).and_then(io::Error::raw_os_error);
+    let errno = io_cause(error).and_then(io::Error::raw_os_error);
     let (state, reason) = match (way, errno) {
         (Way::Fentry, Some(libc::EPERM | libc::EINVAL | ENOTSUPP)) => (
             HookState::Unsupported,
@@ -225,17 +217,6 @@ const ENOTSUPP: i32 = 524;
 /// What a process needs to load and attach our programs.
 pub(super) const NEEDS_CAPABILITIES: &str =
     "run as root or grant CAP_BPF and CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)";
-
-fn io_error(error: &ProgramError) -> Option<&io::Error> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = source {
-        if let Some(io) = current.downcast_ref::<io::Error>() {
-            return Some(io);
-        }
-        source = current.source();
-    }
-    None
-}
 
 /// Verifier logs have many lines; a verdict has one.
 pub(super) fn first_line(text: &str) -> String {

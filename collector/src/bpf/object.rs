@@ -11,6 +11,7 @@ use super::attach::{self, Hook, HookVerdict, NEEDS_CAPABILITIES};
 use super::map::{CgroupTable, PerCpuTotal, Record};
 use super::ring::RingSource;
 use super::stats::ProgramStats;
+use crate::cause::{causes, io_cause};
 use crate::kernel::KernelSupport;
 
 /// A value set in the object before it is loaded.
@@ -120,11 +121,8 @@ impl Object {
             loader.map_max_entries(map, *size);
         }
         let mut ebpf = loader.load(plan.object).map_err(|error| load_error(&error))?;
-        let hooks = plan
-            .hooks
-            .iter()
-            .map(|hook| attach::attach(&mut ebpf, Some(btf), support, hook))
-            .collect();
+        let hooks =
+            plan.hooks.iter().map(|hook| attach::attach(&mut ebpf, btf, support, hook)).collect();
         Ok(Self { ebpf, hooks })
     }
 
@@ -163,16 +161,10 @@ impl Object {
 }
 
 fn load_error(error: &EbpfError) -> LoadError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut text = error.to_string();
-    while let Some(current) = source {
-        if let Some(io) = current.downcast_ref::<io::Error>()
-            && matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES))
-        {
-            return LoadError::NotPermitted;
-        }
-        text = current.to_string();
-        source = current.source();
+    let errno = io_cause(error).and_then(io::Error::raw_os_error);
+    if matches!(errno, Some(libc::EPERM | libc::EACCES)) {
+        return LoadError::NotPermitted;
     }
-    LoadError::Other(attach::first_line(&format!("{error}: {text}")))
+    let deepest = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    LoadError::Other(attach::first_line(&format!("{error}: {deepest}")))
 }

@@ -5,12 +5,13 @@ mod collector;
 mod costs;
 mod starter;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
 use crate::signal::Snapshot;
+use crate::sync::lock;
 
 pub use collector::Collector;
 pub use costs::{Costs, Lost, ProgramCost};
@@ -48,9 +49,7 @@ impl Snapshots {
             return Arc::clone(&taken.snapshot);
         }
         let collector = Arc::clone(&self.collector);
-        let taken = tokio::task::spawn_blocking(move || {
-            collector.lock().unwrap_or_else(PoisonError::into_inner).collect()
-        });
+        let taken = tokio::task::spawn_blocking(move || lock(&collector).collect());
         match taken.await {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
@@ -75,6 +74,6 @@ impl Snapshots {
 
     /// Asks the collector itself, e.g. for what its programs cost.
     pub fn with_collector<T>(&self, ask: impl FnOnce(&mut Collector) -> T) -> T {
-        ask(&mut self.collector.lock().unwrap_or_else(PoisonError::into_inner))
+        ask(&mut lock(&self.collector))
     }
 }

@@ -239,6 +239,10 @@ impl<'a> Loader<'a> {
             for port in ["KubeletReadOnlyPort", "KubeletAuthorizedPort"] {
                 self.overlay(&nested(&["Pod", port], Value::Integer(0)), "--disable-kubelet");
             }
+            for url in ["KubeletPodListURL", "KubeletPodListHTTPSURL"] {
+                let none = Value::String(String::new());
+                self.overlay(&nested(&["Pod", url], none), "--disable-kubelet");
+            }
         }
         if !flags.disable_tracing.is_empty() {
             self.disable(&flags.disable_tracing);

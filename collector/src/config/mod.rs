@@ -16,9 +16,11 @@ mod walk;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::entity::ContainerConfig;
 use crate::export::localfile::LocalFileConfig;
 use crate::export::otlp::OtlpConfig;
 use crate::journal::JournalConfig;
+use crate::kubelet::PodConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
 use crate::probes::network::netdev::NetdevStatsConfig;
 use crate::server::{EventsWatchConfig, ServerConfig};
@@ -27,7 +29,7 @@ use crate::telemetry::LogConfig;
 pub use example::{example, reference};
 pub use later::{
     AutoTracingConfig, DeviceListConfig, ElasticsearchConfig, EventTracingConfig, FilterConfig,
-    MemoryEventsConfig, MountPointConfig, PodConfig, QdiscConfig, RuntimeCgroupConfig,
+    MemoryEventsConfig, MountPointConfig, QdiscConfig, RuntimeCgroupConfig,
 };
 pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 
@@ -63,8 +65,10 @@ pub struct Config {
     /// `[AutoTracing]`: captures that start when a threshold is crossed.
     #[schemars(extend("later" = true))]
     pub auto_tracing: AutoTracingConfig,
-    /// `[Pod]`: where names of pods come from.
-    #[schemars(extend("later" = true))]
+    /// `[Container]`: which containers have metrics, and how long ended ones are remembered.
+    pub container: ContainerConfig,
+    /// `[Pod]`: where names of pods come from. The kubelet is asked only while there are
+    /// containers of pods that it has not told of.
     pub pod: PodConfig,
     /// `[RuntimeCgroup]`: what the agent itself may take.
     #[schemars(extend("later" = true))]
@@ -86,6 +90,7 @@ impl Default for Config {
             metric_collector: MetricCollectorConfig::default(),
             event_tracing: EventTracingConfig::default(),
             auto_tracing: AutoTracingConfig::default(),
+            container: ContainerConfig::default(),
             pod: PodConfig::default(),
             runtime_cgroup: RuntimeCgroupConfig::default(),
         }

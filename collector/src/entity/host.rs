@@ -38,7 +38,7 @@ pub(super) fn describe(config: &Config, fs: &HostFs) -> (Resource, Vec<Attribute
             attributes.push((key, value.into()));
         }
     }
-    (Resource { kind: EntityKind::Host, attributes }, shared)
+    (Resource::new(EntityKind::Host, attributes), shared)
 }
 
 /// The user's attribute; it wins over ours of the same key.

@@ -2,56 +2,77 @@
 //! Whose is it? The host, and the containers that its cgroups tell.
 
 mod cgroup;
+mod config;
 mod container;
+mod discovery;
+mod filter;
 mod host;
+mod names;
+mod path;
+mod pod;
 mod runtime;
 mod tally;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use semconv::attribute;
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::hostfs::HostFs;
-use crate::kernel::unix_now;
-use crate::signal::{Attribute, EntityKind, Resource, UnixNanos, Value};
+use crate::signal::{Attribute, Resource};
+use crate::sync::lock;
 
-pub use cgroup::CgroupIndex;
-pub use container::{ContainerName, container_at};
+pub use cgroup::{Census, Keep, Place, first_process};
+pub use config::ContainerConfig;
+pub use container::Container;
+pub use discovery::Discovery;
+pub use filter::{ContainerFilter, ContainerFilterConfig};
+pub use path::{ContainerName, container_at};
+pub use pod::{PodContainer, PodFacts};
 pub use tally::{Share, Tally};
 
-/// A container that was seen.
-#[derive(Debug)]
-pub struct Container {
-    /// Its id, 64 hex digits.
-    pub id: Arc<str>,
-    /// Its OpenTelemetry Resource.
-    pub resource: Arc<Resource>,
-    /// Path of its cgroup below the root of its hierarchy.
-    pub path: Arc<str>,
-    /// Since when its counters count: when its first process started, or when we saw it first.
-    pub started: UnixNanos,
-}
+use cgroup::CgroupIndex;
+use discovery::Bell;
+use names::Namer;
 
-/// Everything that points and events are attributed to.
+/// An event waits this long for the names of a container that was made just before it.
+const MAX_NAMING: Duration = Duration::from_millis(50);
+
+/// Everything that points and events are attributed to. Its lock is held for looking at memory and
+/// at cgroup directories, never for files of runtimes or for the kubelet.
 pub struct Entities {
     fs: HostFs,
     host: Arc<Resource>,
-    /// What every Resource carries: host identity, region, the user's attributes, the distro.
-    shared: Vec<Attribute>,
+    namer: Arc<Namer>,
     index: Mutex<CgroupIndex>,
+    /// The names of a container were looked up.
+    named: Condvar,
+    /// Wakes [`Discovery`].
+    bell: Bell,
+    /// The kubelet is to be asked.
+    pods_wanted: Notify,
 }
 
 impl Entities {
     /// Describes this host and looks at its cgroups.
     pub fn discover(config: &Config, fs: &HostFs) -> Self {
         let (host, shared) = host::describe(config, fs);
-        let index = CgroupIndex::new(fs.controller("memory"), fs);
-        let (fs, host) = (fs.clone(), Arc::new(host));
-        let entities = Self { fs, host, shared, index: Mutex::new(index) };
+        let namer = Arc::new(Namer::new(shared, ContainerFilter::new(&config.container.filter)));
+        let keep = config.container.keep();
+        let index = CgroupIndex::new(fs.controller("memory"), fs, Arc::clone(&namer), keep);
+        let entities = Self {
+            fs: fs.clone(),
+            host: Arc::new(host),
+            namer,
+            index: Mutex::new(index),
+            named: Condvar::new(),
+            bell: Bell::new(),
+            pods_wanted: Notify::new(),
+        };
         entities.refresh();
+        entities.look_up_names(false);
         entities
     }
 
@@ -62,102 +83,124 @@ impl Entities {
 
     /// What every Resource carries.
     pub fn shared(&self) -> &[Attribute] {
-        &self.shared
+        self.namer.shared()
     }
 
-    /// Looks at the cgroups anew. Once per collection.
+    /// Learns which cgroups came and went.
     pub fn refresh(&self) {
-        self.index().refresh(Instant::now(), &|name| self.container_resource(name));
+        let mut index = self.index();
+        index.refresh(Instant::now());
+        self.ring_for_names(&index);
     }
 
-    /// The container that `cgroup_id` belongs to, running or ended some minutes ago.
-    pub fn container(&self, cgroup_id: u64) -> Option<Arc<Container>> {
-        self.index().container(cgroup_id)
+    /// Looks at all cgroups, whatever was told of them.
+    pub fn sweep(&self) {
+        self.index().sweep(Instant::now());
     }
 
-    /// The container that `cgroup_id` belongs to, if it runs.
-    pub fn running_container(&self, cgroup_id: u64) -> Option<Arc<Container>> {
-        self.index().running_container(cgroup_id)
+    /// Asks the runtimes' files for the names of containers that have none, of those that could not
+    /// be told before only where `again` says so.
+    pub fn look_up_names(&self, again: bool) {
+        let nameless = self.index().nameless(again);
+        for id in nameless {
+            let facts = runtime::look_up(&self.fs, &id);
+            self.index().set_facts(&id, facts);
+            self.named.notify_all();
+        }
+        if self.lacks_pods() {
+            self.pods_wanted.notify_one();
+        }
     }
 
-    /// All containers that run.
-    pub fn running_containers(&self) -> Vec<Arc<Container>> {
-        self.index().running_containers()
+    /// Containers that run and whose metrics are wanted, in no order.
+    pub fn containers(&self) -> Vec<Arc<Container>> {
+        let index = self.index();
+        let running = index.running(Instant::now());
+        running.filter(|container| container.is_collected()).cloned().collect()
     }
 
-    /// The cgroup is there and belongs to a container.
-    pub fn is_running(&self, cgroup_id: u64) -> bool {
-        self.running_container(cgroup_id).is_some()
+    /// The container with this id, running or ended a while ago.
+    pub fn container(&self, id: &str) -> Option<Arc<Container>> {
+        self.index().container(id).cloned()
+    }
+
+    /// Where each of these cgroups is, after a look at what has changed if one is not known.
+    pub fn places(&self, ids: impl Iterator<Item = u64> + Clone) -> Vec<Place> {
+        let mut index = self.index();
+        for id in ids.clone() {
+            index.refresh_for(id, Instant::now());
+        }
+        self.ring_for_names(&index);
+        ids.map(|id| index.place(id)).collect()
     }
 
     /// The container of an event: by its cgroup's id, or, where the cgroup was never seen, by the
     /// last part of its path, which the kernel recorded.
     pub fn container_of_event(&self, cgroup_id: u64, cgroup_name: &str) -> Option<Arc<Container>> {
-        if let Some(container) = self.look_up(cgroup_id, |index| index.container(cgroup_id)) {
-            return Some(container);
-        }
-        if self.remembers_cgroup(cgroup_id) {
-            return None;
-        }
-        let name = container_at(Path::new(cgroup_name))?;
-        let resource = self.container_resource(&name)?;
-        let container = Arc::new(Container {
-            id: name.id.into(),
-            resource: Arc::new(resource),
-            path: cgroup_name.into(),
-            started: unix_now(),
-        });
-        let remembered = Arc::clone(&container);
-        self.index().remember_ended(cgroup_id, cgroup_name, remembered, Instant::now());
-        Some(container)
+        let mut index = self.index();
+        index.refresh_for(cgroup_id, Instant::now());
+        let id = match index.place(cgroup_id) {
+            Place::Running(container) | Place::Ended(container) => Arc::clone(&container?.id),
+            Place::Unknown => index.remember_ended(cgroup_id, cgroup_name, Instant::now())?,
+        };
+        self.ring_for_names(&index);
+        let is_nameless = |index: &mut CgroupIndex| !index.is_named(&id);
+        let waited = self.named.wait_timeout_while(index, MAX_NAMING, is_nameless);
+        let (index, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        index.container(&id).cloned()
+    }
+
+    /// The container that a process runs in (`/proc/<pid>/cgroup`, man cgroups(7)).
+    pub fn container_of_process(&self, pid: u32) -> Option<Arc<Container>> {
+        let text = self.fs.read_proc(&format!("{pid}/cgroup")).ok()?;
+        let path = path::cgroup_of_process(&text)?;
+        let mut index = self.index();
+        index.refresh(Instant::now());
+        index.container_at(path)
     }
 
     /// Path of the cgroup below its hierarchy's root, `/` for the root itself.
     pub fn cgroup_path(&self, cgroup_id: u64) -> Option<Arc<str>> {
-        self.look_up(cgroup_id, |index| index.path(cgroup_id))
-    }
-
-    /// The cgroup is there, or ended a short while ago.
-    pub fn remembers_cgroup(&self, cgroup_id: u64) -> bool {
-        self.index().contains(cgroup_id)
-    }
-
-    /// Asks the index; where the id is new to it, looks at the cgroups once more.
-    fn look_up<T>(&self, id: u64, ask: impl Fn(&CgroupIndex) -> Option<T>) -> Option<T> {
         let mut index = self.index();
-        if !index.contains(id) {
-            index.refresh_for(id, Instant::now(), &|name| self.container_resource(name));
-        }
-        ask(&index)
+        index.refresh_for(cgroup_id, Instant::now());
+        index.path(cgroup_id)
     }
 
-    /// What path and runtime tell; `None` for what only holds the namespaces of a pod.
-    fn container_resource(&self, name: &ContainerName<'_>) -> Option<Resource> {
-        let facts = runtime::look_up(&self.fs, name.id).unwrap_or_default();
-        if facts.is_sandbox {
-            return None;
+    /// What is known, in numbers.
+    pub fn census(&self) -> Census {
+        self.index().census()
+    }
+
+    /// Takes the kubelet's word on all pods of this host. True where a container still lacks its
+    /// pod.
+    pub fn set_pods(&self, pods: Vec<PodFacts>) -> bool {
+        self.namer.set_pods(pods);
+        self.index().describe_all();
+        self.lacks_pods()
+    }
+
+    /// Ends when the kubelet should be asked: a container's pod is not known.
+    pub async fn pods_wanted(&self) {
+        self.pods_wanted.notified().await;
+    }
+
+    /// The pod of a container that runs is not known.
+    pub fn lacks_pods(&self) -> bool {
+        let index = self.index();
+        index.running(Instant::now()).any(|container| self.namer.lacks_pod(container))
+    }
+
+    fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        self.index().descriptor()
+    }
+
+    fn ring_for_names(&self, index: &CgroupIndex) {
+        if index.has_nameless() {
+            self.bell.ring();
         }
-        let pod = name.pod.as_ref();
-        let texts = [
-            (&attribute::CONTAINER_ID, Some(name.id.to_owned())),
-            (&attribute::CONTAINER_NAME, facts.name),
-            (&attribute::CONTAINER_IMAGE_NAME, facts.image),
-            (&attribute::CONTAINER_RUNTIME_NAME, name.runtime.map(str::to_owned)),
-            (&attribute::K8S_CONTAINER_NAME, facts.container),
-            (&attribute::K8S_POD_NAME, facts.pod.clone()),
-            (&attribute::K8S_POD_UID, pod.map(|pod| pod.uid.clone())),
-            // Pods see their name as their host name, unless they ask for another.
-            (&attribute::K8S_POD_HOSTNAME, facts.pod),
-            (&attribute::K8S_NAMESPACE_NAME, facts.namespace),
-            (&attribute::K8S_POD_QOS_CLASS, pod.map(|pod| pod.qos.to_owned())),
-            (&attribute::HUATUO_CONTAINER_TYPE, Some("normal".to_owned())),
-        ];
-        let known = texts.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
-        let attributes = known.chain(self.shared.iter().cloned()).collect();
-        Some(Resource { kind: EntityKind::Container, attributes })
     }
 
     fn index(&self) -> MutexGuard<'_, CgroupIndex> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.index)
     }
 }

@@ -2,16 +2,12 @@
 //! What a container's runtime wrote down of it: names, image, pod. Read from the runtimes' own
 //! files, so that no socket has to answer. Everything is optional; a container is known without.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::hostfs::HostFs;
-
-/// Bytes of a file that are read; these files have some tens of KiB.
-const MAX_FILE: u64 = 4 << 20;
 
 /// Where containerd keeps the bundle of a running container, by its namespaces.
 const CONTAINERD: &str = "/run/containerd/io.containerd.runtime.v2.task";
@@ -23,6 +19,8 @@ const DOCKER: &str = "/var/lib/docker/containers";
 /// What a runtime tells of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuntimeFacts {
+    /// The runtime.
+    pub runtime: Option<&'static str>,
     /// Name that the runtime knows it by.
     pub name: Option<String>,
     /// Image that it was made of.
@@ -37,35 +35,51 @@ pub struct RuntimeFacts {
     pub is_sandbox: bool,
 }
 
+impl RuntimeFacts {
+    /// No runtime knows the container.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Looks where the known runtimes keep their files.
-pub fn look_up(fs: &HostFs, id: &str) -> Option<RuntimeFacts> {
-    if let Some(facts) = read(fs, &format!("{DOCKER}/{id}/config.v2.json")).map(|doc| docker(&doc))
-    {
-        return Some(facts);
+pub fn look_up(fs: &HostFs, id: &str) -> RuntimeFacts {
+    let found = of_docker(fs, id).or_else(|| of_containerd(fs, id)).or_else(|| of_storage(fs, id));
+    found.unwrap_or_default()
+}
+
+fn of_docker(fs: &HostFs, id: &str) -> Option<RuntimeFacts> {
+    let doc = read(fs, &format!("{DOCKER}/{id}/config.v2.json"))?;
+    Some(RuntimeFacts { runtime: Some("docker"), ..docker(&doc) })
+}
+
+fn of_containerd(fs: &HostFs, id: &str) -> Option<RuntimeFacts> {
+    let bundle_of = |space| read(fs, &format!("{CONTAINERD}/{space}/{id}/config.json"));
+    let doc = NAMESPACES.into_iter().find_map(bundle_of)?;
+    Some(RuntimeFacts { runtime: Some("containerd"), ..bundle(&doc) })
+}
+
+fn of_storage(fs: &HostFs, id: &str) -> Option<RuntimeFacts> {
+    let bundle_of =
+        |storage| read(fs, &format!("{storage}/overlay-containers/{id}/userdata/config.json"));
+    let facts = bundle(&STORAGES.into_iter().find_map(bundle_of)?);
+    if facts.name.is_some() {
+        return Some(RuntimeFacts { runtime: Some("cri-o"), ..facts });
     }
-    let bundles = NAMESPACES.map(|namespace| format!("{CONTAINERD}/{namespace}/{id}/config.json"));
-    let stored =
-        STORAGES.map(|storage| format!("{storage}/overlay-containers/{id}/userdata/config.json"));
-    let mut bundles = bundles.iter().chain(&stored);
-    let mut facts = bundles.find_map(|path| read(fs, path)).map(|doc| bundle(&doc))?;
-    if facts.name.is_none() {
-        let list = format!("{}/overlay-containers/containers.json", STORAGES[0]);
-        facts.name = read(fs, &list).and_then(|doc| stored_name(doc, id));
-    }
-    Some(facts)
+    let list = read(fs, &format!("{}/overlay-containers/containers.json", STORAGES[0]));
+    let (name, image) = list.and_then(|doc| stored(doc, id)).unwrap_or_default();
+    Some(RuntimeFacts { runtime: Some("podman"), name, image, ..facts })
 }
 
 fn read(fs: &HostFs, path: &str) -> Option<Json> {
-    let file = std::fs::File::open(fs.rooted(Path::new(path))).ok()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_str(&fs.read_rooted(Path::new(path)).ok()?).ok()
 }
 
 /// Docker's own document.
 fn docker(doc: &Json) -> RuntimeFacts {
     let labels = &doc["Config"]["Labels"];
     RuntimeFacts {
+        runtime: None,
         name: text(&doc["Name"]).map(|name| name.trim_start_matches('/').to_owned()),
         image: text(&doc["Config"]["Image"]),
         container: text(&labels["io.kubernetes.container.name"]).filter(|name| name != "POD"),
@@ -82,6 +96,7 @@ fn bundle(doc: &Json) -> RuntimeFacts {
     let first = |keys: &[&str]| keys.iter().find_map(|key| text(&notes[*key]));
     let kind = first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
     RuntimeFacts {
+        runtime: None,
         name: first(&["io.kubernetes.cri-o.Name", "nerdctl/name"]),
         image: first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),
         container: first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]),
@@ -91,16 +106,21 @@ fn bundle(doc: &Json) -> RuntimeFacts {
     }
 }
 
-/// The list of containers of containers/storage (Podman).
-fn stored_name(doc: Json, id: &str) -> Option<String> {
+/// Name and image from the list of containers of containers/storage (Podman).
+fn stored(doc: Json, id: &str) -> Option<(Option<String>, Option<String>)> {
     #[derive(Deserialize)]
     struct Stored {
         id: String,
         #[serde(default)]
         names: Vec<String>,
+        /// A document in a string.
+        #[serde(default)]
+        metadata: String,
     }
     let all: Vec<Stored> = serde_json::from_value(doc).ok()?;
-    all.into_iter().find(|stored| stored.id == id)?.names.into_iter().next()
+    let stored = all.into_iter().find(|stored| stored.id == id)?;
+    let metadata: Json = serde_json::from_str(&stored.metadata).unwrap_or_default();
+    Some((stored.names.into_iter().next(), text(&metadata["image-name"])))
 }
 
 /// Text that is not empty, and not so long that it cannot be a name.
@@ -115,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn with(path: &str, document: &str) -> Option<RuntimeFacts> {
+    fn with(path: &str, document: &str) -> RuntimeFacts {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -135,8 +155,8 @@ mod tests {
                "io.kubernetes.container.name":"nginx","io.kubernetes.pod.name":"web-1",
                "io.kubernetes.pod.namespace":"prod"}}}"#,
         );
-        let facts = facts.unwrap();
         assert_eq!((facts.name, facts.image), (some("web"), some("nginx:1")));
+        assert_eq!(facts.runtime, Some("docker"));
         assert_eq!((facts.container, facts.pod), (some("nginx"), some("web-1")));
         assert_eq!((facts.namespace, facts.is_sandbox), (some("prod"), false));
     }
@@ -150,27 +170,37 @@ mod tests {
                "io.kubernetes.cri.sandbox-name":"coredns-1",
                "io.kubernetes.cri.sandbox-namespace":"kube-system"}}"#,
         );
-        let containerd = containerd.unwrap();
         assert_eq!((containerd.container, containerd.pod), (some("coredns"), some("coredns-1")));
         assert_eq!((containerd.namespace, containerd.image), (some("kube-system"), some("dns:1")));
         let crio = with(
             "/run/containers/storage/overlay-containers/c0ffee/userdata/config.json",
             r#"{"annotations":{"io.kubernetes.cri-o.ContainerType":"sandbox",
-               "io.kubernetes.pod.name":"coredns-1"}}"#,
+               "io.kubernetes.cri-o.Name":"k8s_POD","io.kubernetes.pod.name":"coredns-1"}}"#,
         );
-        let crio = crio.unwrap();
         assert_eq!((crio.pod, crio.is_sandbox), (some("coredns-1"), true));
+        assert_eq!((containerd.runtime, crio.runtime), (Some("containerd"), Some("cri-o")));
+    }
+
+    #[test]
+    fn podmans_list_tells_name_and_image() {
+        let doc = serde_json::json!([
+            {"id": "other"},
+            {"id": "c0ffee", "names": ["web"], "metadata": r#"{"image-name":"nginx:1"}"#},
+        ]);
+        assert_eq!(stored(doc.clone(), "c0ffee"), Some((some("web"), some("nginx:1"))));
+        assert_eq!(stored(doc.clone(), "other"), Some((None, None)));
+        assert_eq!(stored(doc, "else"), None);
     }
 
     #[test]
     fn what_is_broken_or_not_there_tells_nothing() {
         let docker = "/var/lib/docker/containers/c0ffee/config.v2.json";
-        assert_eq!(with("/elsewhere", "{}"), None);
-        for broken in ["", "{", "[1,2]", "<html>", "\u{0}"] {
-            let facts = with(docker, broken).unwrap_or_default();
-            assert_eq!(facts, RuntimeFacts::default(), "{broken}");
+        assert!(with("/elsewhere", "{}").is_unknown());
+        for broken in ["", "{", "<html>", "\u{0}"] {
+            assert!(with(docker, broken).is_unknown(), "{broken}");
         }
         let odd = format!(r#"{{"Name":7,"Config":{{"Image":"{}"}}}}"#, "x".repeat(1000));
-        assert_eq!(with(docker, &odd), Some(RuntimeFacts::default()));
+        let facts = with(docker, &odd);
+        assert_eq!((facts.runtime, facts.name, facts.image), (Some("docker"), None, None));
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Container, Entities};
+use super::{Container, Entities, Place};
 
 /// What the cgroups of one container add up to.
 #[derive(Debug)]
@@ -18,91 +18,117 @@ pub struct Share<T> {
     pub running: bool,
 }
 
-/// Keeps which container each cgroup belongs to, and the last values of those that ended.
+/// Keeps what cgroups that ended left behind.
 pub struct Tally<T> {
-    owners: HashMap<u64, Arc<Container>>,
+    /// By container, as long as it is known.
     retired: HashMap<Arc<str>, T>,
+    /// Of cgroups outside of containers.
+    elsewhere: Option<T>,
     add: fn(&mut T, &T),
 }
 
 /// What one collection adds up to.
 pub struct Sums<T> {
-    /// One per container.
+    /// One per container whose metrics are wanted.
     pub shares: Vec<Share<T>>,
-    /// Cgroups that belong to no container.
-    pub others: Vec<(u64, T)>,
-    /// Cgroups that are forgotten: their entries are to be removed from the kernel's table.
-    pub forgotten: Vec<u64>,
+    /// All cgroups that belong to no container; `None` where nothing was counted in them.
+    pub elsewhere: Option<T>,
+    /// Cgroups that ended: their entries are to be removed from the kernel's table.
+    pub ended: Vec<u64>,
 }
 
 impl<T: Clone> Tally<T> {
     /// `add` adds the second value to the first.
     pub fn new(add: fn(&mut T, &T)) -> Self {
-        Self { owners: HashMap::new(), retired: HashMap::new(), add }
+        Self { retired: HashMap::new(), elsewhere: None, add }
     }
 
-    /// Adds up `entries`, the kernel's table. `find` tells the container of a cgroup that is new.
+    /// Adds up `entries`, the kernel's table. `find` tells the container of a cgroup that came and
+    /// went unseen.
     pub fn sum(
         &mut self,
-        entries: Vec<(u64, T)>,
+        entries: &[(u64, T)],
         entities: &Entities,
         find: impl Fn(u64, &T) -> Option<Arc<Container>>,
     ) -> Sums<T> {
-        let (present, gone): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(id, _)| entities.remembers_cgroup(*id));
-        let mut others = Vec::new();
-        let forgotten = gone.iter().map(|(id, _)| *id).collect();
-        // First, so that what they leave behind is in the sums below.
-        for (id, value) in gone {
-            match self.owners.remove(&id) {
-                Some(container) => self.retire(&container.id, value),
-                None => others.push((id, value)),
-            }
-        }
-        let mut sums: HashMap<Arc<str>, Share<T>> = HashMap::new();
-        for (id, value) in present {
-            match self.owners.get(&id).cloned().or_else(|| find(id, &value)) {
-                Some(container) => {
-                    self.owners.insert(id, Arc::clone(&container));
-                    self.share(&mut sums, container, entities.is_running(id), &value);
+        let places = entities.places(entries.iter().map(|(id, _)| *id));
+        let mut running: HashMap<Arc<str>, Share<T>> = HashMap::new();
+        let mut elsewhere = None;
+        let mut ended = Vec::new();
+        for ((id, value), place) in entries.iter().zip(places) {
+            match place {
+                Place::Running(Some(container)) => self.share(&mut running, container, value),
+                Place::Running(None) => put(self.add, &mut elsewhere, value),
+                Place::Ended(container) => {
+                    self.retire(container, value);
+                    ended.push(*id);
                 }
-                None => others.push((id, value)),
+                Place::Unknown => {
+                    self.retire(find(*id, value), value);
+                    ended.push(*id);
+                }
             }
         }
-        self.retired.retain(|id, _| sums.contains_key(id));
-        Sums { shares: sums.into_values().collect(), others, forgotten }
+        if let Some(before) = &self.elsewhere {
+            put(self.add, &mut elsewhere, before);
+        }
+        Sums { shares: self.with_retired(running, entities), elsewhere, ended }
     }
 
     fn share(
         &self,
-        sums: &mut HashMap<Arc<str>, Share<T>>,
+        shares: &mut HashMap<Arc<str>, Share<T>>,
         container: Arc<Container>,
-        running: bool,
         value: &T,
     ) {
-        match sums.get_mut(&container.id) {
-            Some(share) => {
-                (self.add)(&mut share.value, value);
-                share.running |= running;
-            }
+        match shares.get_mut(&container.id) {
+            Some(share) => (self.add)(&mut share.value, value),
             None => {
-                let mut sum = value.clone();
-                if let Some(retired) = self.retired.get(&container.id) {
-                    (self.add)(&mut sum, retired);
-                }
                 let id = Arc::clone(&container.id);
-                sums.insert(id, Share { container, value: sum, running });
+                shares.insert(id, Share { container, value: value.clone(), running: true });
             }
         }
     }
 
-    fn retire(&mut self, container: &Arc<str>, value: T) {
-        match self.retired.get_mut(container) {
-            Some(sum) => (self.add)(sum, &value),
+    /// Moves what an ended cgroup counted to its container's own, or to those of no container.
+    fn retire(&mut self, container: Option<Arc<Container>>, value: &T) {
+        let Some(container) = container else {
+            put(self.add, &mut self.elsewhere, value);
+            return;
+        };
+        match self.retired.get_mut(&container.id) {
+            Some(sum) => (self.add)(sum, value),
             None => {
-                self.retired.insert(Arc::clone(container), value);
+                self.retired.insert(Arc::clone(&container.id), value.clone());
             }
         }
+    }
+
+    /// Adds what ended cgroups left behind: a container's counters must not fall.
+    fn with_retired(
+        &mut self,
+        mut shares: HashMap<Arc<str>, Share<T>>,
+        entities: &Entities,
+    ) -> Vec<Share<T>> {
+        let add = self.add;
+        self.retired.retain(|id, value| {
+            if let Some(share) = shares.get_mut(id) {
+                add(&mut share.value, value);
+                return true;
+            }
+            let Some(container) = entities.container(id) else { return false };
+            let share = Share { container, value: value.clone(), running: false };
+            shares.insert(Arc::clone(id), share);
+            true
+        });
+        shares.into_values().filter(|share| share.container.is_collected()).collect()
+    }
+}
+
+fn put<T: Clone>(add: fn(&mut T, &T), sum: &mut Option<T>, value: &T) {
+    match sum {
+        Some(sum) => add(sum, value),
+        None => *sum = Some(value.clone()),
     }
 }
 
@@ -115,6 +141,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::hostfs::HostFs;
+
+    /// The kernel's name of a cgroup that no walk has seen.
+    const GONE: &str = "abababababababababababababababababababababababababababababababab";
 
     /// A machine whose cgroups are folders.
     struct Machine {
@@ -140,12 +169,12 @@ mod tests {
 
         fn make(&self, path: &str) -> u64 {
             fs::create_dir_all(self.path(path)).unwrap();
-            self.entities.refresh();
             fs::metadata(self.path(path)).unwrap().ino()
         }
 
         fn sum(&self, tally: &mut Tally<u64>, entries: &[(u64, u64)]) -> Sums<u64> {
-            tally.sum(entries.to_vec(), &self.entities, |id, _| self.entities.container(id))
+            self.entities.refresh();
+            tally.sum(entries, &self.entities, |id, _| self.entities.container_of_event(id, GONE))
         }
     }
 
@@ -162,26 +191,39 @@ mod tests {
         let sums = machine.sum(&mut tally(), &[(outer, 1), (inner, 10), (service, 100)]);
         assert_eq!(sums.shares.len(), 1);
         assert_eq!((sums.shares[0].value, sums.shares[0].running), (11, true));
-        assert_eq!(sums.others, [(service, 100)]);
-        assert!(sums.forgotten.is_empty());
+        assert_eq!(sums.elsewhere, Some(100));
+        assert!(sums.ended.is_empty());
     }
 
     #[test]
-    fn a_cgroup_that_is_forgotten_leaves_its_count_to_its_container() {
+    fn a_cgroup_that_ends_leaves_its_count_to_its_container() {
         let machine = Machine::new();
         let outer = machine.make("docker/ID");
         let inner = machine.make("docker/ID/job");
+        let service = machine.make("job.service");
         let mut tally = tally();
-        machine.sum(&mut tally, &[(outer, 1), (inner, 10)]);
-        // An id that no walk has seen stands in for one that is long gone.
-        let gone = u64::MAX;
-        let owner = machine.entities.container(inner).unwrap();
-        tally.owners.insert(gone, owner);
-        let sums = machine.sum(&mut tally, &[(outer, 1), (inner, 10), (gone, 100)]);
-        assert_eq!(sums.forgotten, [gone]);
-        assert_eq!(sums.shares[0].value, 111);
-        let sums = machine.sum(&mut tally, &[(outer, 2), (inner, 10)]);
-        assert_eq!(sums.shares[0].value, 112, "counters never fall");
+        machine.sum(&mut tally, &[(outer, 1), (inner, 10), (service, 100)]);
+        for path in ["docker/ID/job", "job.service"] {
+            fs::remove_dir(machine.path(path)).unwrap();
+        }
+        let sums = machine.sum(&mut tally, &[(outer, 2), (inner, 20), (service, 200)]);
+        assert_eq!(sums.ended, [inner, service]);
+        assert_eq!((sums.shares[0].value, sums.elsewhere), (22, Some(200)));
+        let sums = machine.sum(&mut tally, &[(outer, 3)]);
+        assert_eq!((sums.shares[0].value, sums.elsewhere), (23, Some(200)), "counters never fall");
+    }
+
+    #[test]
+    fn a_container_that_came_and_went_unseen_has_its_count() {
+        let machine = Machine::new();
+        let unseen = u64::MAX;
+        let mut tally = tally();
+        let sums = machine.sum(&mut tally, &[(unseen, 5)]);
+        assert_eq!(sums.ended, [unseen]);
+        assert_eq!((sums.shares[0].value, sums.shares[0].running), (5, false));
+        assert_eq!(&*sums.shares[0].container.id, GONE);
+        let sums = machine.sum(&mut tally, &[]);
+        assert_eq!(sums.shares[0].value, 5);
     }
 
     #[test]
@@ -191,7 +233,6 @@ mod tests {
         let mut tally = tally();
         machine.sum(&mut tally, &[(id, 5)]);
         fs::remove_dir(Path::new(&machine.path("docker/ID"))).unwrap();
-        machine.entities.refresh();
         let sums = machine.sum(&mut tally, &[(id, 5)]);
         assert_eq!((sums.shares[0].value, sums.shares[0].running), (5, false));
     }

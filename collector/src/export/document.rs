@@ -191,7 +191,7 @@ pub(crate) mod tests {
             observed: 1_749_632_947_236_999_000,
             severity: Severity(17),
             run_type: RunType::Auto,
-            resource: Arc::new(Resource { kind, attributes }),
+            resource: Arc::new(Resource::new(kind, attributes)),
             attributes: vec![
                 (&attribute::PROCESS_PID, Value::Int(3_218_745)),
                 (&attribute::THREAD_NAME, Value::Static("java")),

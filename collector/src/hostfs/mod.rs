@@ -87,7 +87,8 @@ impl HostFs {
     }
 }
 
-fn read(path: &Path) -> Result<String, ReadError> {
+/// The text of a file, up to a bound; bytes that are no UTF-8 are replaced.
+pub fn read(path: &Path) -> Result<String, ReadError> {
     let wrap = |source| ReadError::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(wrap)?;

@@ -2,12 +2,13 @@
 //! The first journal: a bounded ring in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use super::{Batch, Journal, Sequence};
 use crate::signal::Event;
+use crate::sync::lock;
 
 /// Keeps the last `capacity` events; older ones are given up, and each follower that had not read
 /// them learns how many it lost.
@@ -32,7 +33,7 @@ impl MemoryJournal {
 
 impl Journal for MemoryJournal {
     fn append(&self, event: Arc<Event>) {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = lock(&self.ring);
         if ring.events.len() == self.capacity {
             ring.events.pop_front();
             ring.first += 1;
@@ -44,7 +45,7 @@ impl Journal for MemoryJournal {
     }
 
     fn read(&self, from: Sequence, max: usize) -> Batch {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = lock(&self.ring);
         let lost = ring.first.saturating_sub(from);
         let skip = from.saturating_sub(ring.first);
         let start = usize::try_from(skip).unwrap_or(usize::MAX);

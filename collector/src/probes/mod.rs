@@ -2,9 +2,11 @@
 //! Everything the agent observes: [`PROBES`] is the table, each entry one file of the same name.
 
 pub mod cpu;
+mod fields;
 mod filter;
 pub mod memory;
 pub mod network;
+mod per_container;
 
 use thiserror::Error;
 
@@ -18,7 +20,9 @@ use crate::hostfs::{Files, HostFs, ReadError};
 use crate::kernel::KernelSupport;
 use crate::signal::{Event, Recorder, UnixNanos};
 
+pub use fields::Fields;
 pub use filter::Filter;
+pub use per_container::PerContainer;
 
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[

@@ -22,6 +22,7 @@ use serde_json::json;
 use super::error::ApiError;
 use super::watch::Watchers;
 use crate::collect::TakeSnapshot;
+use crate::entity::Census;
 use crate::export::prometheus::{Format, render};
 use crate::status::Board;
 
@@ -36,6 +37,8 @@ pub struct Doors {
     pub take: TakeSnapshot,
     /// Verdicts.
     pub board: Arc<Board>,
+    /// Tells of the containers that are known.
+    pub census: Box<dyn Fn() -> Census + Send + Sync>,
     /// Subscribers.
     pub watchers: Arc<Watchers>,
     /// Set once the agent has started everything.
@@ -136,6 +139,8 @@ async fn status(State(doors): Shared) -> Response {
         "watch_clients": doors.watchers.count(),
         "probes": verdicts.probes,
         "exporters": verdicts.exporters,
+        "sources": verdicts.sources,
+        "containers": (doors.census)(),
     });
     ([(CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where probes put what they measured.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use semconv::{Instrument, MetricDef};
@@ -12,13 +13,15 @@ use super::{Attribute, EntityPoints, Histogram, Point, PointValue, Resource, Sna
 pub struct Recorder {
     probe: &'static str,
     entities: Vec<EntityPoints>,
+    /// Where each entity is, by its identity.
+    places: HashMap<Arc<str>, usize>,
 }
 
 impl Recorder {
     /// An empty snapshot of `host`.
     pub fn new(host: &Arc<Resource>) -> Self {
         let host = EntityPoints { resource: Arc::clone(host), points: Vec::with_capacity(256) };
-        Self { probe: "", entities: vec![host] }
+        Self { probe: "", entities: vec![host], places: HashMap::new() }
     }
 
     /// What follows is recorded by `probe`.
@@ -31,13 +34,14 @@ impl Recorder {
         EntityRecorder { probe: self.probe, points: &mut self.entities[0].points }
     }
 
-    /// The points of a container.
+    /// The points of a pod or container. What is learnt of it while the snapshot is filled shows in
+    /// the next one.
     pub fn entity(&mut self, resource: &Arc<Resource>) -> EntityRecorder<'_> {
-        let found = self.entities.iter().rposition(|e| Arc::ptr_eq(&e.resource, resource));
-        let index = found.unwrap_or_else(|| {
+        let entities = &mut self.entities;
+        let index = *self.places.entry(Arc::clone(&resource.identity)).or_insert_with(|| {
             let points = Vec::with_capacity(64);
-            self.entities.push(EntityPoints { resource: Arc::clone(resource), points });
-            self.entities.len() - 1
+            entities.push(EntityPoints { resource: Arc::clone(resource), points });
+            entities.len() - 1
         });
         EntityRecorder { probe: self.probe, points: &mut self.entities[index].points }
     }

@@ -2,7 +2,7 @@
 //! Instruments that are read when they are exported: state of the probes, their costs and losses,
 //! the process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
@@ -12,8 +12,10 @@ use semconv::{MetricDef, attribute, metric};
 use super::instrument::meter;
 use super::process::ProcessUsage;
 use crate::collect::{Costs, Lost};
+use crate::entity::Census;
 use crate::events::Rejected;
 use crate::status::Board;
+use crate::sync::lock;
 
 /// What is observed.
 pub struct Observed {
@@ -21,6 +23,8 @@ pub struct Observed {
     pub board: Arc<Board>,
     /// Tells what the probes cost and lost.
     pub costs: Box<dyn Fn() -> Costs + Send + Sync>,
+    /// Tells of the containers that are known.
+    pub census: Box<dyn Fn() -> Census + Send + Sync>,
     /// Records that were malformed.
     pub rejected: Rejected,
     /// Tells how many clients watch.
@@ -29,9 +33,10 @@ pub struct Observed {
 
 /// Registers the instruments with the global provider, which must be set before.
 pub fn observe(observed: Observed) {
-    let Observed { board, costs, rejected, watchers } = observed;
+    let Observed { board, costs, census, rejected, watchers } = observed;
     observe_probes(board);
     observe_costs(&Arc::new(Shared::new(costs)), rejected);
+    observe_containers(&Arc::new(Shared::new(census)));
     up_down(&metric::HUATUO_WATCH_CLIENT_COUNT, move |out| {
         out.observe(watchers() as i64, &[]);
     });
@@ -50,7 +55,7 @@ impl<T> Shared<T> {
     }
 
     fn get(&self) -> Arc<T> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if let Some((at, value)) = last.as_ref()
             && at.elapsed() < Duration::from_millis(100)
         {
@@ -115,6 +120,19 @@ fn program(name: &str) -> KeyValue {
 fn because(probe: &'static str, reason: &'static str) -> [KeyValue; 2] {
     let name = KeyValue::new(attribute::HUATUO_PROBE_NAME.key, probe);
     [name, KeyValue::new(attribute::HUATUO_LOSS_REASON.key, reason)]
+}
+
+fn observe_containers(census: &Arc<Shared<Census>>) {
+    let shared = Arc::clone(census);
+    up_down(&metric::HUATUO_CONTAINER_COUNT, move |out| {
+        let census = shared.get();
+        for (state, count) in [("running", census.running), ("ended", census.ended)] {
+            let state = KeyValue::new(attribute::HUATUO_CONTAINER_STATE.key, state);
+            out.observe(i64::try_from(count).unwrap_or(i64::MAX), &[state]);
+        }
+    });
+    let shared = Arc::clone(census);
+    total(&metric::HUATUO_CONTAINER_UNSEEN, move |out| out.observe(shared.get().missed, &[]));
 }
 
 fn observe_process() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub fn host() -> Arc<Resource> {
     let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
-    Arc::new(Resource { kind: EntityKind::Host, attributes })
+    Arc::new(Resource::new(EntityKind::Host, attributes))
 }
 
 /// One gauge, each time at another time.

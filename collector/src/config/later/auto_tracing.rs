@@ -4,7 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerFilterConfig, KnownIssue};
+use super::KnownIssue;
+use crate::entity::ContainerFilterConfig;
 
 /// `[AutoTracing]`: captures that start when a threshold is crossed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `[RuntimeCgroup]`, `[Storage.ES]` and `[Pod]`.
+//! `[RuntimeCgroup]` and `[Storage.ES]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,41 +49,6 @@ impl Default for ElasticsearchConfig {
             index: "huatuo_bamai".to_owned(),
             username: String::new(),
             password: String::new(),
-        }
-    }
-}
-
-/// `[Pod]`: where names of pods come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct PodConfig {
-    /// Port of the kubelet without authentication; 0 leaves it out.
-    #[schemars(range(min = 0, max = 65535))]
-    pub kubelet_read_only_port: u32,
-    /// HTTPS port of the kubelet; 0 leaves it out.
-    #[schemars(range(min = 0, max = 65535))]
-    pub kubelet_authorized_port: u32,
-    /// Client certificate and key: one PEM file, or two with a comma between.
-    pub kubelet_client_cert_path: String,
-    /// Old name; KubeletReadOnlyPort took its place.
-    #[serde(rename = "KubeletPodListURL")]
-    pub kubelet_pod_list_url: String,
-    /// Old name; KubeletAuthorizedPort took its place.
-    #[serde(rename = "KubeletPodListHTTPSURL")]
-    pub kubelet_pod_list_https_url: String,
-    /// Old name; KubeletClientCertPath took its place.
-    pub kubelet_pod_client_cert_path: String,
-}
-
-impl Default for PodConfig {
-    fn default() -> Self {
-        Self {
-            kubelet_read_only_port: 10255,
-            kubelet_authorized_port: 10250,
-            kubelet_client_cert_path: String::new(),
-            kubelet_pod_list_url: String::new(),
-            kubelet_pod_list_https_url: String::new(),
-            kubelet_pod_client_cert_path: String::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -18,6 +18,7 @@ use super::document::document;
 use crate::journal::{Batch, Follower};
 use crate::signal::Event;
 use crate::status::ExporterStatus;
+use crate::sync::lock;
 use crate::telemetry::ExporterMeter;
 use writer::Writer;
 
@@ -118,7 +119,7 @@ impl LocalFile {
         }
         let writer = Arc::clone(&self.writer);
         let written = tokio::task::spawn_blocking(move || {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut writer = lock(&writer);
             lines.iter().try_for_each(|(tracer, text)| writer.append(tracer, text))
         });
         written.await.map_err(io::Error::other)?

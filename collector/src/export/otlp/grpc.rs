@@ -74,7 +74,7 @@ impl GrpcSender {
 
 /// A connection to the target; made at the first call and again whenever it broke.
 pub fn channel(target: &Target) -> Result<Channel, TargetError> {
-    let broken = |error: &dyn std::error::Error| TargetError::Tls {
+    let broken = |error: &(dyn std::error::Error + 'static)| TargetError::Tls {
         url: target.shown(),
         what: Failure::connection(error).message,
     };

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::target::Signal;
+use crate::cause::{one_line, whole_cause};
 
 /// The receiver took the request, all of it or a part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +61,7 @@ impl Failure {
     }
 
     /// No connection, or it broke.
-    pub fn connection(error: &dyn std::error::Error) -> Self {
+    pub fn connection(error: &(dyn std::error::Error + 'static)) -> Self {
         Self { retry: true, after: None, kind: "connection", message: whole_cause(error) }
     }
 
@@ -100,26 +101,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let at = httpdate::parse_http_date(value).ok()?;
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-/// The error with what is behind it, in one line.
-fn whole_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    one_line(&text)
-}
-
-/// What a receiver says may be long and have lines.
-fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    printable.take(300).collect::<String>().trim().to_owned()
 }
 
 /// The words of the gRPC specification.

@@ -4,7 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use super::target::{Target, TargetError};
 use crate::collect::TakeSnapshot;
 use crate::signal::{EntityKind, EntityPoints, Point, Resource, Snapshot};
 use crate::status::ExporterStatus;
+use crate::sync::lock;
 
 /// Bytes that wait, compressed: some days of one host, an hour of hundreds of containers.
 const MAX_WAITING: usize = 16 << 20;
@@ -106,7 +107,7 @@ impl MetricPush {
     }
 }
 
-/// Metrics of containers that `last` has and `now` has not. A container that was killed keeps its
+/// Metrics of pods and containers that `last` has and `now` has not. A container that was killed keeps its
 /// count of kills for a while when all else of it has ended.
 fn ended_since(last: &Snapshot, now: &Snapshot) -> Vec<EntityPoints> {
     let key = |resource: &Arc<Resource>, point: &Point| (Arc::as_ptr(resource), point.metric.name);
@@ -115,17 +116,12 @@ fn ended_since(last: &Snapshot, now: &Snapshot) -> Vec<EntityPoints> {
         .iter()
         .flat_map(|entity| entity.points.iter().map(|point| key(&entity.resource, point)))
         .collect();
-    let containers =
-        last.entities.iter().filter(|entity| entity.resource.kind == EntityKind::Container);
+    let containers = last.entities.iter().filter(|entity| entity.resource.kind != EntityKind::Host);
     let ended = containers.map(|EntityPoints { resource, points }| {
         let gone = points.iter().filter(|point| !present.contains(&key(resource, point)));
         EntityPoints { resource: Arc::clone(resource), points: gone.cloned().collect() }
     });
     ended.filter(|entity| !entity.points.is_empty()).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Requests that wait, oldest first.
@@ -216,7 +212,7 @@ mod tests {
 
     #[test]
     fn only_what_a_container_no_longer_has_has_ended() {
-        let entity = |kind| Arc::new(Resource { kind, attributes: Vec::new() });
+        let entity = |kind| Arc::new(Resource::new(kind, Vec::new()));
         let point =
             |metric| Point { metric, attributes: Vec::new(), start: 1, value: PointValue::Int(1) };
         let of = |resource: &Arc<Resource>, metrics: &[&'static MetricDef]| EntityPoints {

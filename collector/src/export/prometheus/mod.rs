@@ -212,7 +212,7 @@ mod tests {
             (&attribute::HOST_NAME, Value::Static("hostname")),
             (&attribute::CLOUD_REGION, Value::Static("dev")),
         ];
-        Arc::new(Resource { kind: EntityKind::Host, attributes })
+        Arc::new(Resource::new(EntityKind::Host, attributes))
     }
 
     fn coredns() -> Arc<Resource> {
@@ -226,7 +226,7 @@ mod tests {
             (&attribute::K8S_CONTAINER_NAME, Value::Static("coredns")),
             (&attribute::HUATUO_CONTAINER_TYPE, Value::Static("normal")),
         ];
-        Arc::new(Resource { kind: EntityKind::Container, attributes })
+        Arc::new(Resource::new(EntityKind::Container, attributes))
     }
 
     fn waits() -> Histogram {
@@ -327,7 +327,7 @@ huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"3\"} 1
     #[test]
     fn a_container_without_names_is_known_by_its_short_id() {
         let attributes = vec![(&attribute::CONTAINER_ID, Value::Static("0123456789abcdef"))];
-        let bare = Resource { kind: EntityKind::Container, attributes };
+        let bare = Resource::new(EntityKind::Container, attributes);
         assert_eq!(container_host(&bare), "0123456789ab");
     }
 }

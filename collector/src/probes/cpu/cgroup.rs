@@ -4,14 +4,10 @@
 //! (Documentation/admin-guide/cgroup-v1/cpuacct.rst, Documentation/scheduler/sched-bwc.rst,
 //! Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use semconv::{MetricDef, attribute, metric};
 
-use crate::entity::Container;
 use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
-use crate::probes::{Collect, CollectError, Probe, ProbeDef, Started};
+use crate::probes::{Collect, CollectError, PerContainer, Probe, ProbeDef, Started};
 use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
@@ -24,7 +20,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             cpu: cx.fs.controller("cpu"),
             accounting: cx.fs.controller("cpuacct"),
             hertz: rustix::param::clock_ticks_per_second() as f64,
-            containers: HashMap::new(),
+            containers: PerContainer::default(),
         })
     },
     decode: None,
@@ -36,7 +32,7 @@ struct CgroupCpu {
     /// The hierarchy that counts CPU time: on v2 the same.
     accounting: Option<CgroupMount>,
     hertz: f64,
-    containers: HashMap<Arc<str>, Watched>,
+    containers: PerContainer<Watched>,
 }
 
 /// One container between two collections.
@@ -44,7 +40,6 @@ struct Watched {
     cpu: Option<CgroupFiles>,
     accounting: Option<CgroupFiles>,
     last: Option<(UnixNanos, Usage)>,
-    seen: UnixNanos,
 }
 
 /// Seconds since the cgroup was made.
@@ -68,8 +63,16 @@ impl Probe for CgroupCpu {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let (now, hertz) = (cx.now, self.hertz);
         let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
-        for container in cx.entities.running_containers() {
-            let watched = self.watch(&container, now);
+        let (fs, cpu, accounting) = (&self.fs, &self.cpu, &self.accounting);
+        for container in cx.entities.containers() {
+            let open = |mount: &Option<CgroupMount>| {
+                mount.as_ref().map(|mount| CgroupFiles::new(fs, mount, &container.path))
+            };
+            let watched = self.containers.of(&container, now, || Watched {
+                cpu: open(cpu),
+                accounting: open(accounting),
+                last: None,
+            });
             let mut entity = out.entity(&container.resource);
             let limit = watched.cpu.as_mut().and_then(limit);
             if let Some(files) = &mut watched.cpu {
@@ -87,25 +90,8 @@ impl Probe for CgroupCpu {
                 }
             }
         }
-        self.containers.retain(|_, watched| watched.seen == now);
+        self.containers.retain_seen(now);
         Ok(())
-    }
-}
-
-impl CgroupCpu {
-    fn watch(&mut self, container: &Container, now: UnixNanos) -> &mut Watched {
-        let (fs, cpu, accounting) = (&self.fs, &self.cpu, &self.accounting);
-        let open = |mount: &Option<CgroupMount>| {
-            mount.as_ref().map(|mount| CgroupFiles::new(fs, mount, &container.path))
-        };
-        let watched = self.containers.entry(Arc::clone(&container.id)).or_insert_with(|| Watched {
-            cpu: open(cpu),
-            accounting: open(accounting),
-            last: None,
-            seen: now,
-        });
-        watched.seen = now;
-        watched
     }
 }
 

@@ -82,7 +82,7 @@ impl Probe for RunQueueWait {
         );
         let entities = cx.entities;
         let entries = self.cgroups.entries()?;
-        let sums = self.tally.sum(entries, entities, |id, _| entities.container(id));
+        let sums = self.tally.sum(&entries, entities, |_, _| None);
         for share in sums.shares.iter().filter(|share| share.running) {
             out.entity(&share.container.resource).histogram(
                 &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
@@ -91,7 +91,7 @@ impl Probe for RunQueueWait {
                 seconds(&share.value),
             );
         }
-        for id in sums.forgotten {
+        for id in sums.ended {
             self.cgroups.remove(id)?;
         }
         Ok(())

@@ -4,15 +4,14 @@
 //! (Documentation/admin-guide/cgroup-v1/memory.rst, …/cgroup-v2.rst).
 //! Signals: `container.memory.*`, the family `linux.cgroup.memory.stat.*`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use semconv::{Field, family, metric};
+use semconv::{family, metric};
 
 use crate::entity::Container;
 use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
-use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
-use crate::signal::{EntityRecorder, Recorder, UnixNanos};
+use crate::probes::{
+    Collect, CollectError, Fields, Filter, PerContainer, Probe, ProbeDef, Started,
+};
+use crate::signal::{EntityRecorder, Recorder};
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
@@ -20,12 +19,12 @@ pub static PROBE: ProbeDef = ProbeDef {
     legacy_names: &[],
     start: |cx| {
         let config = &cx.config.metric_collector.vmstat;
+        let filter = Filter::new(&config.included_on_container, &config.excluded_on_container);
         Started::from_files(CgroupMemory {
             fs: cx.fs.clone(),
             mount: cx.fs.controller("memory"),
-            filter: Filter::new(&config.included_on_container, &config.excluded_on_container),
-            words: HashMap::new(),
-            containers: HashMap::new(),
+            fields: Fields::new(&family::MEMORY_STAT, filter),
+            containers: PerContainer::default(),
         })
     },
     decode: None,
@@ -43,46 +42,30 @@ const NAMES_OF_V2: [(&str, &str); 5] = [
 struct CgroupMemory {
     fs: HostFs,
     mount: Option<CgroupMount>,
-    filter: Filter,
-    /// What the filter and the family said of each word, so that both are asked once.
-    words: HashMap<String, Option<Field>>,
-    containers: HashMap<Arc<str>, (CgroupFiles, UnixNanos)>,
+    fields: Fields,
+    containers: PerContainer<CgroupFiles>,
 }
 
 impl Probe for CgroupMemory {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let Some(mount) = self.mount.clone() else { return Ok(()) };
-        for container in cx.entities.running_containers() {
-            let fs = &self.fs;
-            let (files, seen) = self
-                .containers
-                .entry(Arc::clone(&container.id))
-                .or_insert_with(|| (CgroupFiles::new(fs, &mount, &container.path), cx.now));
-            *seen = cx.now;
+        let (fs, Some(mount)) = (&self.fs, &self.mount) else { return Ok(()) };
+        for container in cx.entities.containers() {
+            let open = || CgroupFiles::new(fs, mount, &container.path);
+            let files = self.containers.of(&container, cx.now, open);
             let mut entity = out.entity(&container.resource);
             let usage =
                 files.number(if mount.v1 { "memory.usage_in_bytes" } else { "memory.current" });
             let Some(text) = files.read("memory.stat") else { continue };
             record_usage(usage, text, mount.v1, &container, &mut entity);
             for (word, value) in words(text, mount.v1) {
-                let filter = &self.filter;
-                if let Some(field) = known(&mut self.words, filter, word) {
-                    entity.sum(field.metric, Vec::new(), container.started, value);
+                if let Some((metric, value)) = self.fields.read(word, value) {
+                    entity.sum(metric, Vec::new(), container.started, value);
                 }
             }
         }
-        self.containers.retain(|_, (_, seen)| *seen == cx.now);
+        self.containers.retain_seen(cx.now);
         Ok(())
     }
-}
-
-fn known(words: &mut HashMap<String, Option<Field>>, filter: &Filter, word: &str) -> Option<Field> {
-    if let Some(known) = words.get(word) {
-        return *known;
-    }
-    let field = filter.passes(word).then(|| family::MEMORY_STAT.field(word)).flatten();
-    words.insert(word.to_owned(), field);
-    field
 }
 
 /// Words of v2 with their values. On v1 only what counts the cgroups below too; limits are not

@@ -70,7 +70,6 @@ fn start(cx: &StartContext<'_>) -> Started {
                 sum.start_ns = sum.start_ns.min(count.start_ns);
             }),
             attached: unix_now(),
-            elsewhere: 0,
             _object: object,
         };
         Ok(Built { probe: Box::new(probe), ring: Some(ring) })
@@ -81,23 +80,16 @@ struct OomKills {
     cgroups: CgroupTable<oom_count>,
     tally: Tally<oom_count>,
     attached: UnixNanos,
-    /// Kills outside of containers in cgroups that are gone.
-    elsewhere: u64,
     _object: Object,
 }
 
 impl Probe for OomKills {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let entities = cx.entities;
-        // Also finds the container whose cgroup came and went between two looks.
-        let find = |id, count: &oom_count| {
-            entities.container_of_event(id, &kernel_text(&count.cgroup_name))
-        };
         let entries = self.cgroups.entries()?;
-        for (id, count) in &entries {
-            find(*id, count);
-        }
-        let sums = self.tally.sum(entries, entities, find);
+        let sums = self.tally.sum(&entries, entities, |id, count| {
+            entities.container_of_event(id, &kernel_text(&count.cgroup_name))
+        });
         // A container seldom outlives its kill: its counter is shown while it is remembered.
         for share in sums.shares {
             out.entity(&share.container.resource).sum(
@@ -107,16 +99,10 @@ impl Probe for OomKills {
                 share.value.kills,
             );
         }
-        let mut on_host = self.elsewhere;
-        for (id, count) in sums.others {
-            on_host += count.kills;
-            if sums.forgotten.contains(&id) {
-                self.elsewhere += count.kills;
-            }
-        }
-        for id in sums.forgotten {
+        for id in sums.ended {
             self.cgroups.remove(id)?;
         }
+        let on_host = sums.elsewhere.map_or(0, |count| count.kills);
         out.host().sum(&metric::LINUX_MEMORY_OOM_KILLS, Vec::new(), self.attached, on_host);
         Ok(())
     }
@@ -181,12 +167,17 @@ fn attributes(
         (&attribute::LINUX_OOM_TRIGGER_THREAD_NAME, Value::Str(trigger.comm)),
         (&attribute::LINUX_OOM_TRIGGER_CGROUP_ID, cgroup_id(trigger.cgroup_id)),
     ];
-    let trigger_container = trigger.container.map(|container| Arc::clone(&container.id));
-    let texts: [(&'static AttributeDef, Option<Arc<str>>); 5] = [
+    let trigger_id = trigger.container.as_ref().map(|container| Arc::clone(&container.id));
+    let trigger_pod = trigger.container.as_ref().and_then(|container| {
+        let hostname = container.resource.text(&attribute::K8S_POD_HOSTNAME);
+        (!hostname.is_empty()).then(|| Arc::from(hostname))
+    });
+    let texts: [(&'static AttributeDef, Option<Arc<str>>); 6] = [
         (&attribute::PROCESS_LINUX_CGROUP, victim.cgroup_path),
         (&attribute::LINUX_OOM_CONSTRAINT, constraint(kill.constraint).map(Arc::from)),
         (&attribute::LINUX_OOM_CGROUP_PATH, limit),
-        (&attribute::LINUX_OOM_TRIGGER_CONTAINER_ID, trigger_container),
+        (&attribute::LINUX_OOM_TRIGGER_CONTAINER_ID, trigger_id),
+        (&attribute::LINUX_OOM_TRIGGER_K8S_POD_HOSTNAME, trigger_pod),
         (&attribute::LINUX_OOM_TRIGGER_CGROUP_PATH, trigger.cgroup_path),
     ];
     out.extend(texts.into_iter().filter_map(|(key, text)| Some((key, Value::Str(text?)))));

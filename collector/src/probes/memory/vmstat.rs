@@ -3,14 +3,12 @@
 //! Source: `/proc/vmstat` (mm/vmstat.c).   Signals: the family `linux.vmstat.*`; kind and unit of
 //! each word come from `semconv/kernel_fields.yaml`.
 
-use std::collections::HashMap;
-
 use schemars::JsonSchema;
-use semconv::{Field, family};
+use semconv::family;
 use serde::{Deserialize, Serialize};
 
 use crate::hostfs::parse;
-use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
+use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
 use crate::signal::Recorder;
 
 /// The probe.
@@ -20,7 +18,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.vmstat;
         let filter = Filter::new(&config.included_on_host, &config.excluded_on_host);
-        Started::from_files(Vmstat { filter, words: HashMap::new() })
+        Started::from_files(Vmstat { fields: Fields::new(&family::VMSTAT, filter) })
     },
     decode: None,
 };
@@ -65,9 +63,7 @@ impl Default for VmstatConfig {
 }
 
 struct Vmstat {
-    filter: Filter,
-    /// What the filter and the family said of each word, so that both are asked once.
-    words: HashMap<String, Option<Field>>,
+    fields: Fields,
 }
 
 impl Probe for Vmstat {
@@ -75,21 +71,10 @@ impl Probe for Vmstat {
         let boot_time = cx.boot_time;
         let mut host = out.host();
         for (word, value) in parse::fields(cx.files.proc("vmstat")?) {
-            let Some(field) = self.field(word) else { continue };
-            let scaled = value.saturating_mul(field.factor.unsigned_abs());
-            host.sum(field.metric, Vec::new(), boot_time, scaled);
+            if let Some((metric, value)) = self.fields.read(word, value) {
+                host.sum(metric, Vec::new(), boot_time, value);
+            }
         }
         Ok(())
-    }
-}
-
-impl Vmstat {
-    fn field(&mut self, word: &str) -> Option<Field> {
-        if let Some(known) = self.words.get(word) {
-            return *known;
-        }
-        let field = self.filter.passes(word).then(|| family::VMSTAT.field(word)).flatten();
-        self.words.insert(word.to_owned(), field);
-        field
     }
 }

@@ -129,7 +129,7 @@ mod tests {
 
     fn host() -> Arc<Resource> {
         let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
-        Arc::new(Resource { kind: EntityKind::Host, attributes })
+        Arc::new(Resource::new(EntityKind::Host, attributes))
     }
 
     fn oom(resource: &Arc<Resource>, comm: &str) -> Arc<Event> {

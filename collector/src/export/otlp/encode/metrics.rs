@@ -175,7 +175,7 @@ mod tests {
 
     fn host() -> Arc<Resource> {
         let attributes = vec![(&attribute::HOST_NAME, Value::Static("node-1"))];
-        Arc::new(Resource { kind: EntityKind::Host, attributes })
+        Arc::new(Resource::new(EntityKind::Host, attributes))
     }
 
     fn decode(requests: &[Request]) -> Vec<ExportMetricsServiceRequest> {
