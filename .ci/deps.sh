@@ -90,6 +90,8 @@ readonly REST=(
     "linux-perf:command -v perf"
     "podman:command -v podman"
     "runc:command -v runc"
+    "containerd:command -v ctr"
+    "iproute2:command -v ip"
     "busybox-static:command -v busybox && busybox true"
 )
 

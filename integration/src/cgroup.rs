@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +27,23 @@ pub struct Cgroup {
 pub struct Killed {
     /// Its process id.
     pub pid: u32,
+}
+
+/// A process in a cgroup; killed when dropped.
+pub struct Held(Child);
+
+impl Held {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// An id as container runtimes make them.
@@ -129,17 +146,28 @@ impl Cgroup {
     pub fn run(&self, command: &str, copies: usize) -> Result<()> {
         let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
         fs::write(self.folder.join(limit.0), limit.1)?;
-        let folders = self.twins.iter().chain([&self.folder]);
-        let join: String = folders
-            .map(|folder| format!("echo $$ > {}/cgroup.procs && ", folder.display()))
-            .collect();
-        let script = format!("{join}exec {command}");
+        let script = format!("{}exec {command}", self.join());
         let start = |_| Command::new("sh").arg("-c").arg(&script).spawn();
         let started = (0..copies).map(start).collect::<Result<Vec<_>, _>>()?;
         for mut child in started {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Starts a command in the cgroup, without limit of memory.
+    pub fn hold(&self, command: &str) -> Result<Held> {
+        let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
+        fs::write(self.folder.join(limit.0), limit.1)?;
+        let script = format!("{}exec {command}", self.join());
+        let mut shell = Command::new("sh");
+        Ok(Held(shell.arg("-c").arg(script).stdout(Stdio::null()).spawn()?))
+    }
+
+    /// Commands of a shell that enter the cgroup.
+    fn join(&self) -> String {
+        let folders = self.twins.iter().chain([&self.folder]);
+        folders.map(|folder| format!("echo $$ > {}/cgroup.procs && ", folder.display())).collect()
     }
 
     /// Removes the cgroup as soon as the kernel lets it go.

@@ -5,6 +5,7 @@
 mod agent;
 mod cgroup;
 mod collector;
+mod engine;
 mod received;
 mod watch;
 
@@ -17,8 +18,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
-pub use cgroup::{Cgroup, Killed, container_id};
+pub use cgroup::{Cgroup, Held, Killed, container_id};
 pub use collector::{Collector, Tls};
+pub use engine::{Containerd, Podman};
 pub use received::{Point, Received, Record};
 pub use watch::Watch;
 

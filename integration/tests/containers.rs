@@ -4,14 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use integration::{
-    Agent, Cgroup, Collector, Point, Received, container_id, installed, number, push_config,
-};
+use integration::{Agent, Cgroup, Collector, Point, Received, container_id, number, push_config};
 
 const OOM: &str = "linux.memory.oom_kill";
 const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
@@ -212,86 +208,5 @@ fn waits_of_a_container_are_its_own() {
     let waited = (last.sum - first.sum) / (last.time - first.time) as f64 * 1e9;
     // Twice as many tasks as CPUs wait as much as they run.
     assert!((0.5..1.5).contains(&(waited / cpus as f64)), "{waited} s per second");
-    drop(agent);
-}
-
-/// A real container of Podman with a root folder that holds a busybox.
-struct Podman {
-    name: &'static str,
-    root: tempfile::TempDir,
-}
-
-impl Podman {
-    fn new(name: &'static str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
-            fs::create_dir(root.path().join(folder)).unwrap();
-        }
-        fs::copy(installed("busybox").unwrap(), root.path().join("bin/busybox")).unwrap();
-        for command in ["sh", "sleep", "tail"] {
-            std::os::unix::fs::symlink("busybox", root.path().join("bin").join(command)).unwrap();
-        }
-        Self { name, root }
-    }
-
-    /// Runs a command in it; the container's id.
-    fn run(&self, options: &[&str], command: &[&str]) -> String {
-        // Limits that a machine without CAP_SYS_RESOURCE can set, and no network to be made.
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
-        let output = Command::new(installed("podman").unwrap())
-            .args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "run", "--detach"])
-            .args(["--name", self.name, "--net", "none"])
-            .args(limits)
-            .args(options)
-            .arg("--rootfs")
-            .arg(self.root.path())
-            .args(command)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Podman {
-    fn drop(&mut self) {
-        let remove = ["rm", "--force", "--time", "0", self.name];
-        let _ = Command::new("podman").args(remove).output();
-    }
-}
-
-#[test]
-fn a_real_container_is_known_by_its_name() {
-    let collector = Collector::start(None).unwrap();
-    let agent = Agent::with(&config(&collector)).start().unwrap();
-    let podman = Podman::new("huatuo-test-named");
-    let id = podman.run(&[], &["sleep", "60"]);
-    let point = collector.until(|got| Ok(last(got, "container.memory.usage", &id)?.clone()));
-    let resource = point.unwrap().resource;
-    assert_eq!(resource["container.name"], "huatuo-test-named");
-    assert_eq!(resource["container.runtime.name"], "podman");
-    let page = agent.get("metrics").unwrap();
-    let label = "container_name=\"huatuo-test-named\",container_type=\"normal\"";
-    assert!(page.contains(label), "{label}");
-    collector.until(|got| Ok(last(got, "container.cpu.time", &id)?.time)).unwrap();
-}
-
-#[test]
-fn an_oom_kill_in_a_real_container_names_it_although_it_is_removed_at_once() {
-    let collector = Collector::start(None).unwrap();
-    let agent = Agent::with(&config(&collector)).start().unwrap();
-    let podman = Podman::new("huatuo-test-killed");
-    let id = podman.run(&["--rm", "--memory", "16m"], &["sh", "-c", "sleep 2; tail /dev/zero"]);
-    let record = collector
-        .until(|got| {
-            let is_ours = |record: &&integration::Record| {
-                record.event_name == OOM
-                    && record.resource.get("container.id").is_some_and(|of| *of == id)
-            };
-            Ok(got.records.iter().find(is_ours).context("no event yet")?.clone())
-        })
-        .unwrap();
-    assert_eq!(record.resource["container.name"], "huatuo-test-killed");
-    assert!(record.body.contains(&format!("of container {}", &id[..12])), "{}", record.body);
     drop(agent);
 }

@@ -28,7 +28,7 @@ pub fn registry(registry: &Registry) -> String {
          /// Every attribute, by key.\npub static ALL: {};\n\
          /// Those that OpenTelemetry defines.\npub static UPSTREAM: {};\n}}\n\
          /// Metrics.\npub mod metric {{\nuse super::attribute;\n\
-         use super::{{Instrument, LegacyKind, LegacyMetric, MetricDef, Select}};\n\
+         use super::{{Instrument, LegacyKind, LegacyMetric, LegacyScope, MetricDef, Select}};\n\
          {metrics}\
          /// Every metric, by name.\npub static ALL: {};\n\
          /// Those that OpenTelemetry defines.\npub static UPSTREAM: {};\n\
@@ -100,7 +100,7 @@ fn metric(entry: &Entry<Metric>) -> String {
 }
 
 fn legacy_metric(legacy: &LegacyMetric) -> String {
-    let LegacyMetric { name, kind, help, factor, labels, select, zones } = legacy;
+    let LegacyMetric { name, kind, help, factor, labels, select, zones, scope } = legacy;
     let labels: String = labels
         .0
         .iter()
@@ -116,7 +116,8 @@ fn legacy_metric(legacy: &LegacyMetric) -> String {
         .collect();
     format!(
         "LegacyMetric {{ name: {name:?}, kind: LegacyKind::{kind:?}, help: {help:?}, \
-         factor: {factor:?}, labels: &[{labels}], select: &[{select}], zones: &{zones:?} }}, "
+         factor: {factor:?}, labels: &[{labels}], select: &[{select}], zones: &{zones:?}, \
+         scope: LegacyScope::{scope:?} }}, "
     )
 }
 

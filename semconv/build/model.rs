@@ -218,6 +218,18 @@ pub struct LegacyMetric {
     pub select: Ordered<Vec<String>>,
     #[serde(default)]
     pub zones: Vec<f64>,
+    /// Whose points it shows, where the metric is of both.
+    #[serde(default)]
+    pub scope: LegacyScope,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LegacyScope {
+    #[default]
+    Any,
+    Host,
+    Container,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -104,6 +104,19 @@ pub struct LegacyMetric {
     /// Upper edges of HUATUO's `zone` label, a subset of the histogram's bounds; the last zone is
     /// open. Empty for metrics that are not zoned.
     pub zones: &'static [f64],
+    /// Whose points it shows, where the metric is of hosts and containers.
+    pub scope: LegacyScope,
+}
+
+/// Whose points a [`LegacyMetric`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyScope {
+    /// All.
+    Any,
+    /// Those of the host.
+    Host,
+    /// Those of containers, and of pods once for each of their containers.
+    Container,
 }
 
 /// One event: the name and structure of a log record.

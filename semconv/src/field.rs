@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::{Instrument, LegacyKind, LegacyMetric, MetricDef};
+use crate::{Instrument, LegacyKind, LegacyMetric, LegacyScope, MetricDef};
 
 /// Which kernel words a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,7 @@ impl FieldFamily {
             labels: &[],
             select: &[],
             zones: &[],
+            scope: LegacyScope::Any,
         };
         MetricDef {
             name: leak(format!("{}{word}", self.prefix)),

@@ -11,7 +11,7 @@ mod field;
 
 pub use def::{
     AttributeDef, AttributeType, EventDef, Instrument, LegacyEvent, LegacyField, LegacyFormat,
-    LegacyKind, LegacyMetric, MetricDef, Select,
+    LegacyKind, LegacyMetric, LegacyScope, MetricDef, Select,
 };
 pub use field::{Field, FieldFamily, FieldPattern, FieldRule};
 

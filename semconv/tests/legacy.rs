@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use semconv::{LegacyKind, LegacyMetric, family, metric};
+use semconv::{LegacyKind, LegacyMetric, LegacyScope, family, metric};
 
 /// Labels that every series of a container has beside those of the host.
 const OF_CONTAINERS: [&str; 5] = [
@@ -37,9 +37,12 @@ fn line(legacy: &LegacyMetric, is_container: bool) -> String {
 fn every_metric_of_huatuos_page_so_far_looks_as_it_did() {
     let mut made = BTreeMap::new();
     for def in metric::ALL {
-        // Names of cgroup metrics say whose they are.
-        let is_container = def.name.starts_with("linux.cgroup.");
+        // Names of these metrics say whose they are.
+        let of_containers =
+            ["linux.cgroup.", "container.", "k8s.pod.", "linux.network.interface.packet."];
+        let is_of_containers = of_containers.iter().any(|prefix| def.name.starts_with(prefix));
         for legacy in def.legacy {
+            let is_container = is_of_containers || legacy.scope == LegacyScope::Container;
             made.insert(legacy.name, line(legacy, is_container));
         }
     }

@@ -136,7 +136,15 @@ fn legacy_names_are_legal_and_each_is_made_once() {
             }
         }
     }
-    made.retain(|_, makers| makers.len() > 1);
+    // What HUATUO shows of a container belongs to its pod, or to itself where it has none.
+    let of_pod_or_container = [
+        ["container.network.io", "k8s.pod.network.io"],
+        ["k8s.pod.network.errors", "linux.network.interface.packet.errors"],
+    ];
+    made.retain(|_, makers| {
+        makers.sort();
+        makers.len() > 1 && !of_pod_or_container.iter().any(|both| makers == both)
+    });
     assert!(made.is_empty(), "{made:#?}");
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::starter::{Running, RunningRing, Starter};
 use super::{Costs, Lost, ProgramCost};
 use crate::bpf::StatsSwitch;
-use crate::entity::Entities;
+use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, parse};
 use crate::kernel::unix_now;
 use crate::probes::{Collect, PROBES};
@@ -27,6 +27,7 @@ pub struct Collector {
     /// Entry `i` is `PROBES[i]`.
     slots: Vec<Slot>,
     files: Files,
+    networks: Networks,
     entities: Arc<Entities>,
     boot_time: UnixNanos,
     meter: CollectionMeter,
@@ -51,6 +52,7 @@ impl Collector {
         Self {
             slots: running.map(|running| Slot { running, ..Slot::default() }).collect(),
             files: Files::new(&starter.fs),
+            networks: Networks::new(&starter.fs),
             boot_time: boot_time(&starter),
             _statistics: starter.statistics(),
             starter,
@@ -67,16 +69,17 @@ impl Collector {
         self.files.begin_collection();
         self.entities.refresh();
         let mut recorder = Recorder::new(self.entities.host());
+        let now = unix_now();
         for index in 0..self.slots.len() {
             self.revive(index, begin);
-            self.ask(index, &mut recorder);
+            self.ask(index, now, &mut recorder);
         }
         self.series = recorder.len() as u64;
         self.meter.collected(begin.elapsed(), self.series);
         recorder.finish(unix_now())
     }
 
-    fn ask(&mut self, index: usize, recorder: &mut Recorder) {
+    fn ask(&mut self, index: usize, now: UnixNanos, recorder: &mut Recorder) {
         let Some(running) = &mut self.slots[index].running else { return };
         let name = PROBES[index].name;
         let begin = Instant::now();
@@ -84,8 +87,9 @@ impl Collector {
         let mut cx = Collect {
             files: &mut self.files,
             entities: &self.entities,
+            networks: &mut self.networks,
             boot_time: self.boot_time,
-            now: unix_now(),
+            now,
         };
         let probe = &mut running.probe;
         let outcome = catch_unwind(AssertUnwindSafe(|| probe.collect(&mut cx, recorder)));

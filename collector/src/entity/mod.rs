@@ -8,6 +8,7 @@ mod discovery;
 mod filter;
 mod host;
 mod names;
+mod network;
 mod path;
 mod pod;
 mod runtime;
@@ -24,16 +25,17 @@ use crate::hostfs::HostFs;
 use crate::signal::{Attribute, Resource};
 use crate::sync::lock;
 
-pub use cgroup::{Census, Keep, Place, first_process};
+pub use cgroup::{Census, Keep, Place};
 pub use config::ContainerConfig;
 pub use container::Container;
 pub use discovery::Discovery;
 pub use filter::{ContainerFilter, ContainerFilterConfig};
+pub use network::{Network, Networks};
 pub use path::{ContainerName, container_at};
 pub use pod::{PodContainer, PodFacts};
 pub use tally::{Share, Tally};
 
-use cgroup::CgroupIndex;
+use cgroup::{CgroupIndex, first_process};
 use discovery::Bell;
 use names::Namer;
 
@@ -117,6 +119,17 @@ impl Entities {
         let index = self.index();
         let running = index.running(Instant::now());
         running.filter(|container| container.is_collected()).cloned().collect()
+    }
+
+    /// Containers that run, with what holds the namespaces of pods, in no order.
+    pub fn containers_and_sandboxes(&self) -> Vec<Arc<Container>> {
+        self.index().running(Instant::now()).cloned().collect()
+    }
+
+    /// A process of the container.
+    pub fn first_process_of(&self, container: &Container) -> Option<u32> {
+        let folder = self.index().folder(&container.path)?;
+        first_process(&folder)
     }
 
     /// The container with this id, running or ended a while ago.

@@ -25,6 +25,11 @@ impl Files {
         Self { fs: fs.clone(), kept: HashMap::new(), collection: 0 }
     }
 
+    /// Files that are not kept.
+    pub fn host(&self) -> &HostFs {
+        &self.fs
+    }
+
     /// From here on files are read anew.
     pub fn begin_collection(&mut self) {
         self.collection += 1;

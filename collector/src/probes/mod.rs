@@ -15,7 +15,7 @@ use crate::bpf::{
     RingSource,
 };
 use crate::config::Config;
-use crate::entity::Entities;
+use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, HostFs, ReadError};
 use crate::kernel::KernelSupport;
 use crate::signal::{Event, Recorder, UnixNanos};
@@ -103,6 +103,8 @@ pub struct Collect<'a> {
     pub files: &'a mut Files,
     /// Whose is it?
     pub entities: &'a Entities,
+    /// Network namespaces, looked at once per collection.
+    pub networks: &'a mut Networks,
     /// When the machine booted: the start of the kernel's own counters.
     pub boot_time: UnixNanos,
     /// Now.

@@ -83,7 +83,8 @@ impl CgroupIndex {
         self.missed.push_back(Arc::clone(path));
     }
 
-    fn folder(&self, path: &str) -> Option<PathBuf> {
+    /// The directory of the cgroup at `path`.
+    pub fn folder(&self, path: &str) -> Option<PathBuf> {
         Some(self.root.as_ref()?.join(path.trim_start_matches('/')))
     }
 

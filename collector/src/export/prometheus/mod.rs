@@ -7,7 +7,7 @@ mod number;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, MetricDef, attribute};
+use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, LegacyScope, MetricDef, attribute};
 
 use crate::signal::{EntityKind, Histogram, Point, PointValue, Resource, Snapshot, Value};
 
@@ -53,14 +53,30 @@ struct Family {
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let mut families = BTreeMap::new();
     for entity in &snapshot.entities {
-        let common = common_labels(&entity.resource);
+        let is_host = entity.resource.kind == EntityKind::Host;
+        let left_out = if is_host { LegacyScope::Container } else { LegacyScope::Host };
+        let whose = whose(&entity.resource, snapshot);
         for point in &entity.points {
-            for legacy in point.metric.legacy {
-                add(&mut families, legacy, point, &common);
+            for legacy in point.metric.legacy.iter().filter(|legacy| legacy.scope != left_out) {
+                whose.iter().for_each(|common| add(&mut families, legacy, point, common));
             }
         }
     }
     print(&families, format)
+}
+
+/// Labels of all whom an entity's points are shown for: HUATUO knows no pods, and shows what is a
+/// pod's with each of its containers.
+fn whose(resource: &Resource, snapshot: &Snapshot) -> Vec<Labels> {
+    if resource.kind != EntityKind::Pod {
+        return vec![common_labels(resource)];
+    }
+    let of_pod = |container: &Resource| {
+        container.kind == EntityKind::Container
+            && container.text(&attribute::K8S_POD_UID) == &*resource.identity
+    };
+    let entities = snapshot.entities.iter().map(|entity| &*entity.resource);
+    entities.filter(|entity| of_pod(entity)).map(common_labels).collect()
 }
 
 type Labels = Vec<(&'static str, String)>;

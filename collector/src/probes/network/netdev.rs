@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Traffic of the host's network devices.
-//! Source: `/proc/net/dev` (net/core/net-procfs.c).   Signals: `system.network.*`,
-//! `linux.network.interface.*`.
+//! Traffic of network devices: of the host, and of each network namespace of pods and containers.
+//! Source: `/proc/<pid>/net/dev` (net/core/net-procfs.c).   Signals: `system.network.*`,
+//! `k8s.pod.network.*`, `container.network.io`, `linux.network.interface.*`.
+//!
+//! The files of namespaces are not kept open: an open one would keep a namespace whose containers
+//! have ended, with its devices.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use semconv::{AttributeDef, MetricDef, attribute, metric};
+use semconv::{MetricDef, attribute, metric};
 use serde::{Deserialize, Serialize};
 
 use crate::hostfs::parse;
 use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
-use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+use crate::signal::{Attribute, EntityKind, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
@@ -21,7 +24,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.netdev_stats;
         let filter = Filter::new(&config.device_included, &config.device_excluded);
-        Started::from_files(Netdev { filter, devices: HashMap::new(), collected: None })
+        Started::from_files(Netdev { filter, host: Namespace::default(), others: HashMap::new() })
     },
     decode: None,
 };
@@ -50,48 +53,108 @@ impl Default for NetdevStatsConfig {
     }
 }
 
+/// Whose devices they are: OpenTelemetry names the same count differently for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Host,
+    Pod,
+    Container,
+}
+
 /// What one column of the file counts.
-struct Column {
-    metric: &'static MetricDef,
-    direction: Option<&'static str>,
-    error: Option<&'static str>,
-}
-
-const fn column(metric: &'static MetricDef, direction: &'static str) -> Column {
-    Column { metric, direction: Some(direction), error: None }
-}
-
-const fn part(direction: &'static str, error: &'static str) -> Column {
-    Column {
-        metric: &metric::LINUX_NETWORK_INTERFACE_ERRORS,
-        direction: Some(direction),
-        error: Some(error),
-    }
+enum Column {
+    Bytes(&'static str),
+    Packets(&'static str),
+    Errors(&'static str),
+    Dropped(&'static str),
+    /// Errors of one kind.
+    Part(&'static str, &'static str),
+    Compressed(&'static str),
+    Multicast,
 }
 
 /// The columns in the file's order.
 static COLUMNS: [Column; 16] = [
-    column(&metric::SYSTEM_NETWORK_IO, "receive"),
-    column(&metric::SYSTEM_NETWORK_PACKET_COUNT, "receive"),
-    column(&metric::SYSTEM_NETWORK_ERRORS, "receive"),
-    column(&metric::SYSTEM_NETWORK_PACKET_DROPPED, "receive"),
-    part("receive", "fifo"),
-    part("receive", "frame"),
-    column(&metric::LINUX_NETWORK_INTERFACE_COMPRESSED_PACKET_COUNT, "receive"),
-    Column {
-        metric: &metric::LINUX_NETWORK_INTERFACE_MULTICAST_PACKET_COUNT,
-        direction: None,
-        error: None,
-    },
-    column(&metric::SYSTEM_NETWORK_IO, "transmit"),
-    column(&metric::SYSTEM_NETWORK_PACKET_COUNT, "transmit"),
-    column(&metric::SYSTEM_NETWORK_ERRORS, "transmit"),
-    column(&metric::SYSTEM_NETWORK_PACKET_DROPPED, "transmit"),
-    part("transmit", "fifo"),
-    part("transmit", "collision"),
-    part("transmit", "carrier"),
-    column(&metric::LINUX_NETWORK_INTERFACE_COMPRESSED_PACKET_COUNT, "transmit"),
+    Column::Bytes("receive"),
+    Column::Packets("receive"),
+    Column::Errors("receive"),
+    Column::Dropped("receive"),
+    Column::Part("receive", "fifo"),
+    Column::Part("receive", "frame"),
+    Column::Compressed("receive"),
+    Column::Multicast,
+    Column::Bytes("transmit"),
+    Column::Packets("transmit"),
+    Column::Errors("transmit"),
+    Column::Dropped("transmit"),
+    Column::Part("transmit", "fifo"),
+    Column::Part("transmit", "collision"),
+    Column::Part("transmit", "carrier"),
+    Column::Compressed("transmit"),
 ];
+
+impl Column {
+    fn metric(&self, scope: Scope) -> &'static MetricDef {
+        match (self, scope) {
+            (Self::Bytes(_), Scope::Host) => &metric::SYSTEM_NETWORK_IO,
+            (Self::Bytes(_), Scope::Pod) => &metric::K8S_POD_NETWORK_IO,
+            (Self::Bytes(_), Scope::Container) => &metric::CONTAINER_NETWORK_IO,
+            (Self::Packets(_), Scope::Host) => &metric::SYSTEM_NETWORK_PACKET_COUNT,
+            (Self::Packets(_), _) => &metric::LINUX_NETWORK_INTERFACE_PACKET_COUNT,
+            (Self::Errors(_), Scope::Host) => &metric::SYSTEM_NETWORK_ERRORS,
+            (Self::Errors(_), Scope::Pod) => &metric::K8S_POD_NETWORK_ERRORS,
+            (Self::Errors(_), Scope::Container) => &metric::LINUX_NETWORK_INTERFACE_PACKET_ERRORS,
+            (Self::Dropped(_), Scope::Host) => &metric::SYSTEM_NETWORK_PACKET_DROPPED,
+            (Self::Dropped(_), _) => &metric::LINUX_NETWORK_INTERFACE_PACKET_DROPPED,
+            (Self::Part(..), _) => &metric::LINUX_NETWORK_INTERFACE_ERRORS,
+            (Self::Compressed(_), _) => &metric::LINUX_NETWORK_INTERFACE_COMPRESSED_PACKET_COUNT,
+            (Self::Multicast, _) => &metric::LINUX_NETWORK_INTERFACE_MULTICAST_PACKET_COUNT,
+        }
+    }
+
+    fn direction(&self) -> Option<&'static str> {
+        match self {
+            Self::Bytes(direction)
+            | Self::Packets(direction)
+            | Self::Errors(direction)
+            | Self::Dropped(direction)
+            | Self::Part(direction, _)
+            | Self::Compressed(direction) => Some(direction),
+            Self::Multicast => None,
+        }
+    }
+
+    fn attributes(&self, metric: &MetricDef, device: &Arc<str>) -> Vec<Attribute> {
+        let mut attributes: Vec<Attribute> =
+            vec![(&attribute::NETWORK_INTERFACE_NAME, Value::from(device))];
+        // Upstream names the device differently on this one metric; both are sent until that is
+        // mended.
+        if metric.attributes.iter().any(|def| def.key == attribute::SYSTEM_DEVICE.key) {
+            attributes.push((&attribute::SYSTEM_DEVICE, Value::from(device)));
+        }
+        if let Some(direction) = self.direction() {
+            attributes.push((&attribute::NETWORK_IO_DIRECTION, Value::Static(direction)));
+        }
+        if let Self::Part(_, error) = self {
+            attributes.push((&attribute::ERROR_TYPE, Value::Static(error)));
+        }
+        attributes
+    }
+}
+
+struct Netdev {
+    filter: Filter,
+    host: Namespace,
+    /// Those of pods and containers, by their inode.
+    others: HashMap<u64, Namespace>,
+}
+
+/// The devices of one network namespace.
+#[derive(Default)]
+struct Namespace {
+    devices: HashMap<String, Device>,
+    collected: Option<UnixNanos>,
+}
 
 struct Device {
     name: Arc<str>,
@@ -101,25 +164,38 @@ struct Device {
     seen: UnixNanos,
 }
 
-struct Netdev {
-    filter: Filter,
-    devices: HashMap<String, Device>,
-    collected: Option<UnixNanos>,
+/// The devices of one file, and whose they are.
+struct Found<'a> {
+    text: &'a str,
+    scope: Scope,
+    now: UnixNanos,
+    /// Since when a device counts that was there when we came.
+    since: UnixNanos,
 }
 
 impl Probe for Netdev {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let (now, boot_time) = (cx.now, cx.boot_time);
-        let mut host = out.host();
-        for (name, values) in parse::interfaces(host_devices(cx)?) {
-            if self.filter.passes(name) {
-                let device = self.device(name, values, now, boot_time);
-                record(device, &mut host);
-            }
-        }
-        self.devices.retain(|_, device| device.seen == now);
-        self.collected = Some(now);
+        self.collect_others(cx, out);
+        let (now, since) = (cx.now, cx.boot_time);
+        let found = Found { text: host_devices(cx)?, scope: Scope::Host, now, since };
+        self.host.record(&found, &self.filter, &mut out.host());
         Ok(())
+    }
+}
+
+impl Netdev {
+    /// A namespace that goes while we look costs its own points only.
+    fn collect_others(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) {
+        let (fs, now) = (cx.files.host(), cx.now);
+        for network in cx.networks.list(cx.entities, now) {
+            let Ok(text) = fs.read_proc(&format!("{}/net/dev", network.process)) else { continue };
+            let is_pod = network.owner.kind == EntityKind::Pod;
+            let scope = if is_pod { Scope::Pod } else { Scope::Container };
+            let found = Found { text: &text, scope, now, since: network.started };
+            let namespace = self.others.entry(network.id).or_default();
+            namespace.record(&found, &self.filter, &mut out.entity(&network.owner));
+        }
+        self.others.retain(|_, namespace| namespace.collected == Some(now));
     }
 }
 
@@ -132,80 +208,86 @@ fn host_devices<'a>(cx: &'a mut Collect<'_>) -> Result<&'a str, CollectError> {
     Ok(cx.files.proc("net/dev")?)
 }
 
-impl Netdev {
-    /// Keeps the device's start: boot for devices that were there when we came, else the collection
-    /// before it appeared or before its counters fell.
-    fn device(
-        &mut self,
-        name: &str,
-        values: [u64; 16],
-        now: UnixNanos,
-        boot_time: UnixNanos,
-    ) -> &Device {
-        let since = self.collected.unwrap_or(boot_time);
+impl Namespace {
+    fn record(&mut self, found: &Found<'_>, filter: &Filter, out: &mut EntityRecorder<'_>) {
+        for (name, values) in parse::interfaces(found.text) {
+            if filter.passes(name) {
+                self.device(name, values, found).record(found.scope, out);
+            }
+        }
+        self.devices.retain(|_, device| device.seen == found.now);
+        self.collected = Some(found.now);
+    }
+
+    /// Keeps the device's start: of devices that were there when we came that of their counters,
+    /// else the collection before it appeared or before its counters fell.
+    fn device(&mut self, name: &str, values: [u64; 16], found: &Found<'_>) -> &Device {
+        let since = self.collected.unwrap_or(found.since);
         let device = self.devices.entry(name.to_owned()).or_insert_with(|| Device {
             name: name.into(),
             start: since,
             last: values,
-            seen: now,
+            seen: found.now,
         });
         if device.last.iter().zip(&values).any(|(last, value)| value < last) {
             device.start = since;
         }
         device.last = values;
-        device.seen = now;
+        device.seen = found.now;
         device
     }
 }
 
-fn record(device: &Device, host: &mut EntityRecorder<'_>) {
-    for (column, value) in COLUMNS.iter().zip(device.last) {
-        host.sum(column.metric, attributes(column, &device.name), device.start, value);
+impl Device {
+    fn record(&self, scope: Scope, out: &mut EntityRecorder<'_>) {
+        for (column, value) in COLUMNS.iter().zip(self.last) {
+            let metric = column.metric(scope);
+            out.sum(metric, column.attributes(metric, &self.name), self.start, value);
+        }
     }
-}
-
-fn attributes(column: &Column, device: &Arc<str>) -> Vec<Attribute> {
-    let mut attributes: Vec<Attribute> =
-        vec![(&attribute::NETWORK_INTERFACE_NAME, Value::from(device))];
-    // Upstream names the device differently on this one metric; both are sent until that is mended.
-    if declares(column.metric, &attribute::SYSTEM_DEVICE) {
-        attributes.push((&attribute::SYSTEM_DEVICE, Value::from(device)));
-    }
-    if let Some(direction) = column.direction {
-        attributes.push((&attribute::NETWORK_IO_DIRECTION, Value::Static(direction)));
-    }
-    if let Some(error) = column.error {
-        attributes.push((&attribute::ERROR_TYPE, Value::Static(error)));
-    }
-    attributes
-}
-
-fn declares(metric: &MetricDef, key: &AttributeDef) -> bool {
-    metric.attributes.iter().any(|def| def.key == key.key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn netdev() -> Netdev {
-        Netdev { filter: Filter::new("", ""), devices: HashMap::new(), collected: None }
+    fn start(namespace: &mut Namespace, name: &str, value: u64, now: UnixNanos) -> UnixNanos {
+        let found = Found { text: "", scope: Scope::Host, now, since: 7 };
+        let start = namespace.device(name, [value; 16], &found).start;
+        namespace.collected = Some(now);
+        start
     }
 
     #[test]
     fn devices_found_at_first_count_since_boot_and_later_ones_since_the_collection_before() {
-        let mut netdev = netdev();
-        assert_eq!(netdev.device("eth0", [1; 16], 100, 7).start, 7);
-        netdev.collected = Some(100);
-        assert_eq!(netdev.device("eth1", [1; 16], 110, 7).start, 100);
-        assert_eq!(netdev.device("eth0", [2; 16], 110, 7).start, 7);
+        let mut namespace = Namespace::default();
+        assert_eq!(start(&mut namespace, "eth0", 1, 100), 7);
+        assert_eq!(start(&mut namespace, "eth1", 1, 110), 100);
+        assert_eq!(start(&mut namespace, "eth0", 2, 120), 7);
     }
 
     #[test]
     fn counters_that_fall_get_a_new_start() {
-        let mut netdev = netdev();
-        netdev.device("eth0", [5; 16], 100, 7);
-        netdev.collected = Some(100);
-        assert_eq!(netdev.device("eth0", [4; 16], 110, 7).start, 100);
+        let mut namespace = Namespace::default();
+        start(&mut namespace, "eth0", 5, 100);
+        assert_eq!(start(&mut namespace, "eth0", 4, 110), 100);
+    }
+
+    #[test]
+    fn every_column_has_a_metric_for_each_scope_that_carries_its_attributes() {
+        let device: Arc<str> = "eth0".into();
+        for scope in [Scope::Host, Scope::Pod, Scope::Container] {
+            let mut seen = Vec::new();
+            for column in &COLUMNS {
+                let metric = column.metric(scope);
+                let attributes = column.attributes(metric, &device);
+                let carries = |key: &str| metric.attributes.iter().any(|def| def.key == key);
+                assert!(attributes.iter().all(|(key, _)| carries(key.key)), "{}", metric.name);
+                seen.push((metric.name, attributes));
+            }
+            for (index, point) in seen.iter().enumerate() {
+                assert!(!seen[..index].contains(point), "{point:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network data belongs to who has the network namespace.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use integration::{
+    Agent, Cgroup, Collector, Held, Point, Received, container_id, installed, proc, push_config,
+};
+
+const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
+const HOST_UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9a00";
+
+/// A process in a network namespace of its own with a device `eth0`.
+fn isolated(cgroup: &Cgroup) -> Held {
+    let held = cgroup.hold("unshare --net sleep 60").unwrap();
+    let pid = held.pid().to_string();
+    integration::wait_for(std::time::Duration::from_secs(5), || {
+        let [own, host] =
+            ["self", &pid].map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")));
+        ensure!(own? != host?, "not yet");
+        Ok(())
+    })
+    .unwrap();
+    ip(&["link", "add", "eth0", "netns", &pid, "type", "veth", "peer", "eth1", "netns", &pid]);
+    for device in ["eth0", "eth1"] {
+        inside(&pid, &["ip", "link", "set", device, "up"]);
+    }
+    held
+}
+
+fn ip(args: &[&str]) {
+    let output = Command::new(installed("ip").unwrap()).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn inside(pid: &str, command: &[&str]) {
+    let mut enter = Command::new("nsenter");
+    let output = enter.args(["--net", "--target", pid]).args(command).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Bytes that `eth0` of a process sent, as the kernel says.
+fn sent(pid: u32) -> f64 {
+    let text = proc(&format!("{pid}/net/dev")).unwrap();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
+    line.split_whitespace().nth(8).unwrap().parse().unwrap()
+}
+
+fn last<'a>(got: &'a Received, name: &str, key: &str, id: &str) -> Result<&'a Point> {
+    let is_it = |point: &&&Point| {
+        point.resource.get(key).is_some_and(|of| of == id)
+            && point.attributes["network.interface.name"] == "eth0"
+            && point.attributes["network.io.direction"] == "transmit"
+    };
+    let points = got.of(name);
+    points.iter().rfind(is_it).copied().ok_or_else(|| anyhow::anyhow!("no {name} of {id}"))
+}
+
+#[test]
+fn a_pods_traffic_is_the_pods_and_each_of_its_containers_on_the_legacy_page() {
+    let collector = Collector::start(None).unwrap();
+    let agent =
+        Agent::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start().unwrap();
+    let [first, second, on_host] = [0xd1, 0xd2, 0xd3].map(container_id);
+    let of_pod = |id: &str| Cgroup::new(&format!("kubepods/burstable/pod{UID}/{id}")).unwrap();
+    let (one, two) = (of_pod(&first), of_pod(&second));
+    let held = isolated(&one);
+    let target = held.pid();
+    let shares = two.hold(&format!("nsenter --net --target {target} sleep 60")).unwrap();
+    let host = Cgroup::new(&format!("kubepods/pod{HOST_UID}/{on_host}")).unwrap();
+    let of_host = host.hold("sleep 60").unwrap();
+
+    let before = sent(target);
+    // Neighbour solicitation of IPv6 is traffic enough.
+    let point = collector
+        .until(|got| {
+            let point = last(got, "k8s.pod.network.io", "k8s.pod.uid", UID)?;
+            ensure!(point.value > before, "{} bytes", point.value);
+            Ok(point.clone())
+        })
+        .unwrap();
+    assert!(point.value <= sent(target));
+    assert!(!point.resource.contains_key("container.id"), "it is the pod's");
+    assert_eq!(point.resource["k8s.pod.qos_class"], "Burstable");
+    assert!(point.resource.contains_key("host.name"));
+    let got = collector.received().unwrap();
+    last(&got, "linux.network.interface.packet.count", "k8s.pod.uid", UID).unwrap();
+    last(&got, "k8s.pod.network.errors", "k8s.pod.uid", UID).unwrap();
+    let of_host_pod = |point: &&Point| {
+        point.name.contains("network")
+            && point.resource.get("k8s.pod.uid").is_some_and(|uid| uid == HOST_UID)
+    };
+    assert!(got.points.iter().find(of_host_pod).is_none(), "the host's traffic is the host's");
+
+    let page = agent.get("metrics").unwrap();
+    for id in [&first, &second] {
+        let series = format!(
+            "huatuo_bamai_netdev_container_transmit_bytes_total{{container_host=\"{}\"",
+            &id[..12]
+        );
+        assert!(page.contains(&series), "{series}");
+    }
+    drop((held, shares, of_host));
+    collector
+        .until(|got| {
+            ensure!(last(got, "k8s.pod.network.io", "k8s.pod.uid", UID)?.ended, "it goes on");
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_container_without_a_pod_has_its_own() {
+    let collector = Collector::start(None).unwrap();
+    let agent =
+        Agent::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start().unwrap();
+    let id = container_id(0xd4);
+    let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
+    let held = isolated(&cgroup);
+    for name in ["container.network.io", "linux.network.interface.packet.errors"] {
+        collector.until(|got| Ok(last(got, name, "container.id", &id)?.value)).unwrap();
+    }
+    drop((held, agent));
+}
