@@ -6,7 +6,7 @@ CARGO ?= cargo
 BINARY := target/release/huatuo-otel
 ARGS ?=
 
-.PHONY: help deps ready build run test lint integration bench gen otelcol
+.PHONY: help deps ready build run test lint integration fuzz bench gen otelcol
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ lint: ready ## format, clippy, licences, sources
 
 integration: build otelcol ## the agent on this kernel with a real Collector and Prometheus; needs root
 	$(CARGO) test --locked -p integration -- --test-threads=1 --nocapture
+
+fuzz: ready ## what comes from outside, in random shapes; SECONDS_EACH=600 for longer
+	@.ci/deps.sh fuzz
+	.ci/fuzz.sh
 
 bench: build otelcol ## figures of docs/performance.md; needs root
 	$(CARGO) bench --locked -p huatuo-otel

@@ -8,6 +8,7 @@ readonly RUST_MIN=1.95
 readonly GO_MIN=1.25
 readonly GO_VERSION=1.26.8
 readonly CARGO_DENY=0.20.2
+readonly CARGO_FUZZ=0.13.2
 readonly CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/huatuo-otel"
 
 fail() { echo "deps: $*" >&2; exit 1; }
@@ -65,10 +66,17 @@ install_go() {
     chmod +x "$CACHE"/go/bin/* "$CACHE"/go/pkg/tool/*/*
 }
 
-install_cargo_deny() {
-    cargo deny --version 2>/dev/null | grep -q " $CARGO_DENY$" && return
-    echo "deps: builds cargo-deny, once"
-    cargo install --quiet --locked "cargo-deny@$CARGO_DENY" || fail "cargo install cargo-deny failed"
+# A cargo command of this version, e.g. `deny 0.20.2`.
+install_cargo_command() {
+    cargo "$1" --version 2>/dev/null | grep -q " $2$" && return
+    echo "deps: builds cargo-$1, once"
+    cargo install --quiet --locked "cargo-$1@$2" || fail "cargo install cargo-$1 failed"
+}
+
+# libFuzzer is C++.
+install_fuzz() {
+    install_packages "g++:command -v c++"
+    install_cargo_command fuzz "$CARGO_FUZZ"
 }
 
 readonly BUILD=(
@@ -91,6 +99,7 @@ readonly REST=(
     "podman:command -v podman"
     "runc:command -v runc"
     "containerd:command -v ctr"
+    "bpftool:command -v bpftool"
     "iproute2:command -v ip"
     "busybox-static:command -v busybox && busybox true"
 )
@@ -104,7 +113,9 @@ case ${1:-all} in
         need_rust
         install_packages "${BUILD[@]}" "${REST[@]}"
         install_go
-        install_cargo_deny
+        install_cargo_command deny "$CARGO_DENY"
+        install_fuzz
         ;;
-    *) fail "usage: deps.sh build|all" ;;
+    fuzz) install_fuzz ;;
+    *) fail "usage: deps.sh build|fuzz|all" ;;
 esac

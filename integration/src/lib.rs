@@ -3,6 +3,7 @@
 //! share.
 
 mod agent;
+mod bpf;
 mod cgroup;
 mod collector;
 mod engine;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
+pub use bpf::bpf_entries;
 pub use cgroup::{Cgroup, Held, Killed, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};

@@ -11,7 +11,7 @@ mod names;
 mod network;
 mod path;
 mod pod;
-mod runtime;
+pub mod runtime;
 mod tally;
 
 use std::os::fd::OwnedFd;

@@ -76,7 +76,7 @@ fn read(fs: &HostFs, path: &str) -> Option<Json> {
 }
 
 /// Docker's own document.
-fn docker(doc: &Json) -> RuntimeFacts {
+pub fn docker(doc: &Json) -> RuntimeFacts {
     let labels = &doc["Config"]["Labels"];
     RuntimeFacts {
         runtime: None,
@@ -91,7 +91,7 @@ fn docker(doc: &Json) -> RuntimeFacts {
 
 /// The annotations of an OCI bundle (opencontainers/runtime-spec, config.md): containerd's CRI,
 /// CRI-O.
-fn bundle(doc: &Json) -> RuntimeFacts {
+pub fn bundle(doc: &Json) -> RuntimeFacts {
     let notes = &doc["annotations"];
     let first = |keys: &[&str]| keys.iter().find_map(|key| text(&notes[*key]));
     let kind = first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
@@ -107,7 +107,7 @@ fn bundle(doc: &Json) -> RuntimeFacts {
 }
 
 /// Name and image from the list of containers of containers/storage (Podman).
-fn stored(doc: Json, id: &str) -> Option<(Option<String>, Option<String>)> {
+pub fn stored(doc: Json, id: &str) -> Option<(Option<String>, Option<String>)> {
     #[derive(Deserialize)]
     struct Stored {
         id: String,

@@ -132,7 +132,7 @@ fn observe_containers(census: &Arc<Shared<Census>>) {
         }
     });
     let shared = Arc::clone(census);
-    total(&metric::HUATUO_CONTAINER_UNSEEN, move |out| out.observe(shared.get().missed, &[]));
+    total(&metric::HUATUO_CONTAINER_UNSEEN, move |out| out.observe(shared.get().unseen, &[]));
 }
 
 fn observe_process() {

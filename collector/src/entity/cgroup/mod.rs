@@ -84,7 +84,7 @@ pub struct Census {
     /// Containers that ended and are still known.
     pub ended: usize,
     /// Containers that came and went before we could look, so far.
-    pub missed: u64,
+    pub unseen: u64,
     /// cgroups over the bound of the index, at the last walk.
     pub over_bound: u64,
     /// Why changes are not watched; empty where they are.
@@ -102,7 +102,7 @@ pub struct CgroupIndex {
     containers: HashMap<Arc<str>, Known>,
     ended: Ended,
     /// Full paths of containers that came and went before we could look, newest last.
-    missed: VecDeque<Arc<str>>,
+    unseen: VecDeque<Arc<str>>,
     watch: Option<Watch>,
     walk: u64,
     walked: Option<Instant>,
@@ -120,7 +120,7 @@ impl CgroupIndex {
             present: HashMap::new(),
             containers: HashMap::new(),
             ended: Ended::new(keep),
-            missed: VecDeque::new(),
+            unseen: VecDeque::new(),
             watch: None,
             walk: 0,
             walked: None,
@@ -259,7 +259,7 @@ impl CgroupIndex {
     /// path, or all of it.
     pub fn remember_ended(&mut self, id: u64, name: &str, now: Instant) -> Option<Arc<str>> {
         let is_it = |path: &&Arc<str>| Path::new(&***path).file_name() == Some(OsStr::new(name));
-        let path = self.missed.iter().rev().find(is_it).cloned();
+        let path = self.unseen.iter().rev().find(is_it).cloned();
         let path = path.unwrap_or_else(|| name.into());
         let container: Arc<str> = container_at(Path::new(&*path))?.id.into();
         let mut own = None;

@@ -126,6 +126,7 @@ fn of_many_that_ended_the_oldest_go_first() {
     let is_known = |number: u32| machine.index.container(&format!("{number:064x}")).is_some();
     assert!(!is_known(19) && is_known(20) && is_known(29));
     assert_eq!(machine.index.census().ended, 10);
+    assert_eq!(machine.index.watch.as_ref().unwrap().watched(), 2);
     // The root, `docker`, and what is remembered; the folders of a test may have the same inode.
     assert!(machine.index.cgroups.len() <= 2 + 10, "{}", machine.index.cgroups.len());
 }
@@ -162,7 +163,7 @@ fn one_that_came_and_went_unseen_is_counted_and_found_by_its_name() {
     let gone = machine.make(&format!("{pod}/ID"));
     machine.remove(&format!("{pod}/ID"));
     machine.soon();
-    assert_eq!(machine.index.census().missed, 1);
+    assert_eq!(machine.index.census().unseen, 1);
     assert!(matches!(machine.place(gone), Place::Unknown));
     let found = machine.index.remember_ended(gone, &id(), machine.now).unwrap();
     let container = machine.index.container(&found).unwrap();

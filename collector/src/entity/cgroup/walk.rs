@@ -18,7 +18,7 @@ pub(super) const MAX_CGROUPS: usize = 65_536;
 /// The kernel's own default limit is far above what runtimes nest.
 const MAX_DEPTH: usize = 32;
 /// Containers remembered that came and went unseen.
-const MAX_MISSED: usize = 1024;
+const MAX_UNSEEN: usize = 1024;
 
 impl CgroupIndex {
     /// Walks the hierarchy: what is new is added and watched, what is missing has ended.
@@ -58,6 +58,9 @@ impl CgroupIndex {
 
     /// The cgroup at `path` was removed.
     pub(super) fn leave(&mut self, path: &str, now: Instant) {
+        if let Some(watch) = &mut self.watch {
+            watch.remove(path);
+        }
         let Some(id) = self.present.remove(path) else { return };
         let Some(cgroup) = self.cgroups.get_mut(&id) else { return };
         cgroup.ended = Some(now);
@@ -76,11 +79,11 @@ impl CgroupIndex {
         if container_at(Path::new(&**path)).is_none() {
             return;
         }
-        self.census.missed += 1;
-        if self.missed.len() >= MAX_MISSED {
-            self.missed.pop_front();
+        self.census.unseen += 1;
+        if self.unseen.len() >= MAX_UNSEEN {
+            self.unseen.pop_front();
         }
-        self.missed.push_back(Arc::clone(path));
+        self.unseen.push_back(Arc::clone(path));
     }
 
     /// The directory of the cgroup at `path`.

@@ -39,13 +39,15 @@ pub enum Changes {
 pub struct Watch {
     inotify: Arc<OwnedFd>,
     folders: HashMap<i32, Arc<str>>,
+    watches: HashMap<Arc<str>, i32>,
 }
 
 impl Watch {
     /// Watches nothing yet.
     pub fn new() -> Result<Self, Errno> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { inotify: Arc::new(inotify), folders: HashMap::new() })
+        let (folders, watches) = (HashMap::new(), HashMap::new());
+        Ok(Self { inotify: Arc::new(inotify), folders, watches })
     }
 
     /// Becomes readable when something changes.
@@ -61,11 +63,28 @@ impl Watch {
         match inotify::add_watch(&*self.inotify, folder, wanted) {
             Ok(watch) => {
                 self.folders.insert(watch, Arc::clone(path));
+                self.watches.insert(Arc::clone(path), watch);
                 Ok(())
             }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Watches the cgroup at `path` no longer. Also for those that were removed: the watch keeps
+    /// their inode, and the kernel does not end it by itself.
+    pub fn remove(&mut self, path: &str) {
+        if let Some(watch) = self.watches.remove(path) {
+            self.folders.remove(&watch);
+            // It may be gone already.
+            let _ = inotify::remove_watch(&*self.inotify, watch);
+        }
+    }
+
+    /// Folders that are watched.
+    #[cfg(test)]
+    pub fn watched(&self) -> usize {
+        self.watches.len()
     }
 
     /// What happened since the last call.
@@ -79,10 +98,6 @@ impl Watch {
             let what = event.events();
             if what.contains(ReadFlags::QUEUE_OVERFLOW) {
                 is_complete = false;
-            }
-            if what.contains(ReadFlags::IGNORED) {
-                self.folders.remove(&event.wd());
-                continue;
             }
             let (Some(folder), Some(name)) = (self.folders.get(&event.wd()), event.file_name())
             else {
@@ -122,14 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_gone_is_forgotten() {
+    fn a_folder_that_is_not_watched_tells_nothing() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a");
         fs::create_dir(&folder).unwrap();
         let mut watch = Watch::new().unwrap();
         watch.add(&folder, &"/a".into()).unwrap();
-        fs::remove_dir(&folder).unwrap();
-        watch.changes();
-        assert!(watch.folders.is_empty());
+        watch.remove("/a");
+        watch.remove("/a");
+        fs::create_dir(folder.join("b")).unwrap();
+        assert!(matches!(watch.changes(), Changes::All(none) if none.is_empty()));
+        assert!(watch.folders.is_empty() && watch.watches.is_empty());
     }
 }

@@ -12,7 +12,7 @@ use integration::{Agent, Collector, free_port, get, installed, proc, wait_for};
 use super::{Figure, at, figure, sorted};
 
 /// CPU seconds of all threads, from their scheduler statistics (ns), and of those that ended.
-fn cpu(pid: u32) -> Result<f64> {
+pub fn cpu(pid: u32) -> Result<f64> {
     let mut sum = 0.0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
@@ -22,7 +22,7 @@ fn cpu(pid: u32) -> Result<f64> {
     Ok(sum / 1e9)
 }
 
-fn resident(pid: u32) -> Result<f64> {
+pub fn resident(pid: u32) -> Result<f64> {
     let status = proc(&format!("{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1024.0)

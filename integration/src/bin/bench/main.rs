@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 
+mod containers;
 mod cost;
 mod kernel;
 mod latency;
@@ -33,6 +34,9 @@ fn main() -> Result<()> {
         ("idle", cost::idle),
         ("collection", cost::collection),
         ("scrape", cost::scrape),
+        ("containers", containers::containers),
+        ("churn", containers::churn),
+        ("cgroups", containers::cgroups),
         ("switch", kernel::switch),
         ("throughput", kernel::throughput),
         ("kills", latency::kills),

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of the kernel, whose shape differs between versions and architectures.
+#![no_main]
+
+use huatuo_otel::hostfs::parse;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    parse::fields(text).for_each(drop);
+    parse::interfaces(text).for_each(drop);
+    parse::load_averages(text);
+    parse::cpu_ticks(text);
+    parse::online_cpus(text);
+});
