@@ -5,8 +5,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BINARY := target/release/huatuo-otel
 ARGS ?=
+KERNEL ?= 6.1
+TEST ?= containers engines networks
 
-.PHONY: help deps ready build run test lint integration fuzz bench gen otelcol
+.PHONY: help deps ready build run test lint integration lab fuzz bench gen otelcol
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +34,9 @@ lint: ready ## format, clippy, licences, sources
 
 integration: build otelcol ## the agent on this kernel with a real Collector and Prometheus; needs root
 	$(CARGO) test --locked -p integration -- --test-threads=1 --nocapture
+
+lab: build otelcol ## tests on a booted Debian kernel; KERNEL=6.1 TEST="containers engines"
+	$(CARGO) run --locked -p integration --bin lab -- $(KERNEL) $(TEST)
 
 fuzz: ready ## what comes from outside, in random shapes; SECONDS_EACH=600 for longer
 	@.ci/deps.sh fuzz

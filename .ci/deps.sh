@@ -102,6 +102,12 @@ readonly REST=(
     "bpftool:command -v bpftool"
     "iproute2:command -v ip"
     "busybox-static:command -v busybox && busybox true"
+    "qemu-system-x86:command -v qemu-system-x86_64"
+    "debian-archive-keyring:test -e /usr/share/keyrings/debian-archive-keyring.gpg"
+    "kmod:command -v depmod"
+    "cpio:command -v cpio"
+    "xz-utils:command -v xz"
+    "zstd:command -v zstd"
 )
 
 case ${1:-all} in

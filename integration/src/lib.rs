@@ -26,9 +26,15 @@ pub use engine::{Containerd, Podman};
 pub use received::{Point, Received, Record};
 pub use watch::Watch;
 
-/// Asks until `ask` has an answer, for at most `patience`. The last refusal is the error.
+/// How many times slower than a usual machine this one is: `HUATUO_TEST_SLOWNESS`, for emulation.
+pub fn slowness() -> u32 {
+    std::env::var("HUATUO_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Asks until `ask` has an answer, for at most `patience` on a usual machine. The last refusal is
+/// the error.
 pub fn wait_for<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-    let begin = Instant::now();
+    let (begin, patience) = (Instant::now(), patience * slowness());
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
