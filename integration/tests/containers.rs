@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use integration::{Agent, Cgroup, Collector, Point, Received, container_id, number, push_config};
+use integration::{
+    Agent, Cgroup, Collector, Point, Received, bpf_entries, container_id, number, push_config,
+};
 
 const OOM: &str = "linux.memory.oom_kill";
 const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
@@ -147,12 +149,17 @@ fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
     let agent = Agent::with(&config(&collector)).start().unwrap();
     for seed in 0x20..0x28 {
         let id = container_id(seed);
-        let mut cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
+        let is_pods = seed % 2 == 0;
+        let parent = if is_pods { format!("kubepods/pod{UID}") } else { "docker".to_owned() };
+        let mut cgroup = Cgroup::new(&format!("{parent}/{id}")).unwrap();
         let killed = cgroup.kill_one().unwrap();
         cgroup.remove().unwrap();
         let pid = killed.pid.to_string();
         let record = collector.until(|got| Ok(got.event(OOM, "process.pid", &pid)?.clone()));
-        assert_eq!(record.unwrap().resource["container.id"], id);
+        let record = record.unwrap();
+        assert_eq!(record.resource["container.id"], id);
+        assert_eq!(record.resource.get("k8s.pod.uid").is_some_and(|uid| uid == UID), is_pods);
+        assert_eq!(record.attributes["linux.oom.trigger.container.id"], id);
     }
     collector
         .until(|got| {
@@ -166,6 +173,61 @@ fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
         })
         .unwrap();
     assert_eq!(agent.series("oom_host_total{host=\"\",region=\"dev\"}").ok(), None);
+}
+
+#[test]
+fn a_filter_leaves_out_metrics_and_no_events() {
+    let collector = Collector::start(None).unwrap();
+    let filter = "[[Container.Filter.Excluded]]\nField = \"container_qos\"\nPattern = \"best\"\n";
+    let agent = Agent::with(&format!("{}{filter}", config(&collector))).start().unwrap();
+    let [wanted, other] = [0x71, 0x72].map(container_id);
+    let of =
+        |class: &str, id: &str| Cgroup::new(&format!("kubepods/{class}/pod{UID}/{id}")).unwrap();
+    let (_wanted, cgroup) = (of("burstable", &wanted), of("besteffort", &other));
+    let pid = cgroup.kill_one().unwrap().pid.to_string();
+    let record = collector.until(|got| Ok(got.event(OOM, "process.pid", &pid)?.clone())).unwrap();
+    assert_eq!(record.resource["container.id"], other);
+    let usage = "container.memory.usage";
+    collector.until(|got| Ok(last(got, usage, &wanted)?.time)).unwrap();
+    let got = collector.received().unwrap();
+    let is_others = |point: &&Point| point.resource.get("container.id") == Some(&other);
+    assert!(got.points.iter().find(is_others).is_none(), "its metrics are not wanted");
+    drop(agent);
+}
+
+#[test]
+fn containers_that_come_and_go_leave_nothing_behind() {
+    let agent = Agent::with("[Container]\nKeepEnded = 1\n").start().unwrap();
+    let page = || agent.get("metrics").unwrap();
+    let before = bpf_entries(agent.pid()).unwrap();
+    for number in 0..200 {
+        let path = format!("kubepods/burstable/pod{UID}/{number:08x}{:056x}", 0);
+        let mut cgroup = Cgroup::new(&path).unwrap();
+        cgroup.run("true", 1).unwrap();
+        cgroup.remove().unwrap();
+        if number % 50 == 0 {
+            page();
+        }
+    }
+    integration::wait_for(std::time::Duration::from_secs(10), || {
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        ensure!(!page().contains("container_name"), "series of ended containers");
+        let census = agent.status()?["containers"].clone();
+        ensure!(census["running"] == 0 && census["ended"] == 0, "{census}");
+        let entries = bpf_entries(agent.pid())?;
+        ensure!(entries <= before + 2, "{entries} entries in maps by cgroup, {before} before");
+        let watches = watches(agent.pid())?;
+        ensure!(watches as u64 <= census["cgroups"].as_u64().unwrap_or(0), "{watches} watches");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Folders that a process watches (`/proc/<pid>/fdinfo`).
+fn watches(pid: u32) -> Result<usize> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fdinfo"))?;
+    let texts = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    Ok(texts.map(|text| text.lines().filter(|line| line.starts_with("inotify ")).count()).sum())
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_pods_containers_of_containerd_are_named_and_what_holds_its_namespaces_is_no
         .unwrap();
     for (key, value) in [
         ("container.runtime.name", "containerd"),
-        ("container.image.name", "registry.example/shop:2"),
+        ("container.image.name", "registry.example/shop"),
         ("k8s.container.name", "app"),
         ("k8s.pod.name", "shop-6c9f8d7b5-abcde"),
         ("k8s.pod.uid", UID),

@@ -194,6 +194,7 @@ const RESOURCES: &[&AttributeDef] = &[
     &attribute::CLOUD_REGION,
     &attribute::CONTAINER_ID,
     &attribute::CONTAINER_IMAGE_NAME,
+    &attribute::CONTAINER_IMAGE_TAGS,
     &attribute::CONTAINER_NAME,
     &attribute::CONTAINER_RUNTIME_NAME,
     &attribute::HOST_ARCH,

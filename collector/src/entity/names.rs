@@ -96,6 +96,8 @@ impl Namer {
             || PodFacts::default().class_of(container.as_deref()),
             |pod| pod.class_of(container.as_deref()),
         );
+        let image = facts.image.or(image);
+        let (image, tag) = image.as_deref().map(name_and_tag).unzip();
         let path = name.pod.as_ref();
         // Pods see their name as their host name, unless they ask for another.
         let hostname = pod.and_then(|pod| pod.host_name(&self.host_name)).map(str::to_owned);
@@ -104,7 +106,7 @@ impl Namer {
         let texts: [(&'static AttributeDef, Option<String>); 12] = [
             (&attribute::CONTAINER_ID, Some(name.id.to_owned())),
             (&attribute::CONTAINER_NAME, facts.name),
-            (&attribute::CONTAINER_IMAGE_NAME, facts.image.or(image)),
+            (&attribute::CONTAINER_IMAGE_NAME, image.map(str::to_owned)),
             (&attribute::CONTAINER_RUNTIME_NAME, runtime),
             (&attribute::K8S_CONTAINER_NAME, container),
             (&attribute::K8S_POD_NAME, told(|pod| &pod.name).or(facts.pod)),
@@ -120,6 +122,10 @@ impl Namer {
         ];
         let known = texts.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
         let mut attributes: Vec<Attribute> = known.collect();
+        attributes.extend(tag.flatten().map(|tag| {
+            let tags = Value::Array([Value::from(tag)].into());
+            (&attribute::CONTAINER_IMAGE_TAGS, tags)
+        }));
         let restarts = restarts.and_then(|restarts| i64::try_from(restarts).ok());
         attributes.extend(restarts.map(|n| (&attribute::K8S_CONTAINER_RESTART_COUNT, n.into())));
         // The user's attributes may be those of the agent's own pod; a container has its own.
@@ -139,6 +145,17 @@ impl Namer {
 fn is_unlisted(name: &ContainerName<'_>, facts: &RuntimeFacts, pod: Option<&PodFacts>) -> bool {
     facts.is_unknown()
         && pod.is_some_and(|pod| pod.is_complete && !pod.containers.contains_key(name.id))
+}
+
+/// `registry:5000/nginx:1.27@sha256:…` is `registry:5000/nginx` with the tag `1.27`.
+fn name_and_tag(image: &str) -> (&str, Option<&str>) {
+    let named = image.split_once('@').map_or(image, |(named, _)| named);
+    match named.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') && !name.is_empty() && name != "sha256" => {
+            (name, Some(tag))
+        }
+        _ => (named, None),
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +213,7 @@ mod tests {
             (&attribute::K8S_NAMESPACE_NAME, "prod"),
             (&attribute::K8S_POD_QOS_CLASS, "Guaranteed"),
             (&attribute::K8S_CONTAINER_NAME, "nginx"),
-            (&attribute::CONTAINER_IMAGE_NAME, "nginx:1"),
+            (&attribute::CONTAINER_IMAGE_NAME, "nginx"),
             (&attribute::HOST_NAME, "node-1"),
         ] {
             assert_eq!(after.resource.text(key), text, "{}", key.key);
@@ -218,6 +235,22 @@ mod tests {
         assert!(!container(&namer, &pause, Some(&known)).is_sandbox, "a newer one");
         namer.set_pods(vec![PodFacts { is_complete: false, ..pod() }]);
         assert!(!container(&namer, &pause, None).is_sandbox);
+    }
+
+    #[test]
+    fn an_image_is_a_name_and_a_tag() {
+        for (image, expected) in [
+            ("nginx", ("nginx", None)),
+            ("nginx:1.27", ("nginx", Some("1.27"))),
+            ("registry:5000/nginx", ("registry:5000/nginx", None)),
+            ("registry:5000/nginx:1@sha256:ab", ("registry:5000/nginx", Some("1"))),
+            ("nginx@sha256:ab", ("nginx", None)),
+            ("sha256:ab", ("sha256:ab", None)),
+            (":", (":", None)),
+            ("", ("", None)),
+        ] {
+            assert_eq!(name_and_tag(image), expected, "{image}");
+        }
     }
 
     #[test]

@@ -100,7 +100,8 @@ pub fn containers() -> Result<Vec<Figure>> {
         ),
     ];
     figures.extend(discovery(&agent)?);
-    drop(set);
+    // The first one last: it made the folders that all of them are in.
+    set.into_iter().rev().for_each(drop);
     Ok(figures)
 }
 

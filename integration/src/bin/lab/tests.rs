@@ -40,7 +40,9 @@ pub fn script(programs: &[String]) -> String {
          echo \"guest: $(uname -r), cgroup: $(stat -f -c %T /sys/fs/cgroup)\"\n",
     );
     for program in programs {
-        script.push_str(&format!("{program} --test-threads=1 --color=never\necho \"guest: rc $?\"\n"));
+        script.push_str(&format!(
+            "{program} --test-threads=1 --color=never\necho \"guest: rc $?\"\n"
+        ));
     }
     script
 }
