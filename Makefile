@@ -8,10 +8,10 @@ ARGS ?=
 KERNEL ?= 6.1
 TEST ?= containers engines networks
 
-.PHONY: help deps ready build run test lint integration lab fuzz bench gen otelcol
+.PHONY: help deps ready build run test lint integration lab lab-matrix fuzz bench gen otelcol
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 deps: ## installs what a bare Debian or Ubuntu machine lacks, for everything below
 	@.ci/deps.sh all
@@ -37,6 +37,11 @@ integration: build otelcol ## the agent on this kernel with a real Collector and
 
 lab: build otelcol ## tests on a booted Debian kernel; KERNEL=6.1 TEST="containers engines"
 	$(CARGO) run --locked -p integration --bin lab -- $(KERNEL) $(TEST)
+
+lab-matrix: build otelcol ## the same on every kernel of integration/kernels.toml
+	for kernel in $$(sed -n 's/^version = "\(.*\)"/\1/p' integration/kernels.toml); do \
+		$(CARGO) run --locked -p integration --bin lab -- $$kernel $(TEST) || exit 1; \
+	done
 
 fuzz: ready ## what comes from outside, in random shapes; SECONDS_EACH=600 for longer
 	@.ci/deps.sh fuzz
