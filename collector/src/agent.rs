@@ -151,9 +151,8 @@ pub async fn run(
         verdicts: board.verdicts(),
     });
     stop.cancelled().await;
-    drop(discovery);
-    if tokio::time::timeout(MAX_SHUTDOWN, end(tasks, snapshots, decoder, providers)).await.is_err()
-    {
+    let end = end(tasks, snapshots, (discovery, decoder), providers);
+    if tokio::time::timeout(MAX_SHUTDOWN, end).await.is_err() {
         tracing::warn!("not everything could be sent in time");
     }
     Ok(())
@@ -247,7 +246,7 @@ fn observe_everything(
 async fn end(
     mut tasks: Tasks,
     snapshots: Snapshots,
-    decoder: Decoder,
+    (discovery, decoder): (Discovery, Decoder),
     providers: Option<Providers>,
 ) {
     tracing::info!("ends");
@@ -259,6 +258,7 @@ async fn end(
     }
     let ended = tokio::task::spawn_blocking(move || {
         snapshots.with_collector(Collector::stop);
+        drop(discovery);
         decoder.join();
         if let Some(providers) = providers {
             providers.shutdown(SDK_SHUTDOWN);

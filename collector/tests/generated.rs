@@ -27,3 +27,13 @@ fn the_example_configuration_is_current() {
 fn the_reference_of_the_configuration_is_current() {
     is_current("docs/config.md", &reference());
 }
+
+#[test]
+fn the_page_of_metrics_is_current() {
+    is_current("docs/metrics.md", &semconv::docs::metrics());
+}
+
+#[test]
+fn the_page_of_events_is_current() {
+    is_current("docs/events.md", &semconv::docs::events());
+}

@@ -104,12 +104,16 @@ impl Entities {
     /// be told before only where `again` says so.
     pub fn look_up_names(&self, again: bool) {
         let nameless = self.index().nameless(again);
+        let mut lacks_pod = false;
         for id in nameless {
             let facts = runtime::look_up(&self.fs, &id);
-            self.index().set_facts(&id, facts);
+            let mut index = self.index();
+            index.set_facts(&id, facts);
+            lacks_pod |= index.container(&id).is_some_and(|found| self.namer.lacks_pod(found));
+            drop(index);
             self.named.notify_all();
         }
-        if self.lacks_pods() {
+        if lacks_pod {
             self.pods_wanted.notify_one();
         }
     }
@@ -184,15 +188,13 @@ impl Entities {
         self.index().census()
     }
 
-    /// Takes the kubelet's word on all pods of this host. True where a container still lacks its
-    /// pod.
-    pub fn set_pods(&self, pods: Vec<PodFacts>) -> bool {
+    /// Takes the kubelet's word on all pods of this host.
+    pub fn set_pods(&self, pods: Vec<PodFacts>) {
         self.namer.set_pods(pods);
         self.index().describe_all();
-        self.lacks_pods()
     }
 
-    /// Ends when the kubelet should be asked: a container's pod is not known.
+    /// Ends when a container was found whose pod is not known.
     pub async fn pods_wanted(&self) {
         self.pods_wanted.notified().await;
     }

@@ -26,6 +26,11 @@ pub fn unix_now() -> UnixNanos {
     nanos(clock_gettime(ClockId::Realtime))
 }
 
+/// Clock ticks per second, the unit of times in `/proc/stat` and the like (man sysconf(3)).
+pub fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
 fn nanos(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);

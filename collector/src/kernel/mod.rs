@@ -5,6 +5,6 @@ mod clock;
 mod limits;
 mod support;
 
-pub use clock::{boot_to_unix, counter_start, unix_now};
+pub use clock::{boot_to_unix, counter_start, ticks_per_second, unix_now};
 pub use limits::raise_open_files;
 pub use support::KernelSupport;

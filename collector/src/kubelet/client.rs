@@ -16,7 +16,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::PodConfig;
 use super::document::{self, Pods};
-use crate::cause::whole_cause;
+use crate::cause::{io_cause, one_line, whole_cause};
 use crate::crypto;
 
 /// For a whole answer.
@@ -220,7 +220,7 @@ fn explain(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", TIMEOUT.as_secs());
     }
-    let cause = whole_cause(error);
+    let cause = io_cause(error).map_or_else(|| whole_cause(error), |io| one_line(&io.to_string()));
     let hint = if cause.contains("not valid for name") {
         "; set Pod.KubeletServerName to a name of its certificate"
     } else if cause.contains("certificate") {

@@ -35,7 +35,7 @@ pub async fn run(
 async fn keep_asking(mut kubelet: Kubelet, entities: &Entities, status: &SourceStatus) {
     let mut wait = FIRST_WAIT;
     loop {
-        if !entities.lacks_pods() {
+        while !entities.lacks_pods() {
             entities.pods_wanted().await;
             wait = FIRST_WAIT;
         }

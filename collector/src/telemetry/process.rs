@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::kernel::ticks_per_second;
+
 /// The agent's process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProcessUsage {
@@ -23,7 +25,7 @@ impl ProcessUsage {
     pub fn read() -> Option<Self> {
         let mut usage = parse(
             &fs::read_to_string("/proc/self/stat").ok()?,
-            rustix::param::clock_ticks_per_second() as f64,
+            ticks_per_second() as f64,
             rustix::param::page_size() as i64,
         )?;
         // One of them is the folder that we count in.

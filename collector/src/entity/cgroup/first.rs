@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::hostfs::{HostFs, read};
-use crate::kernel::counter_start;
+use crate::kernel::{counter_start, ticks_per_second};
 use crate::signal::UnixNanos;
 
 /// Cgroups below a container's that are looked at: one that runs systemd has its processes there.
@@ -36,6 +36,5 @@ pub(super) fn started(fs: &HostFs, pid: u32) -> Option<UnixNanos> {
     let stat = fs.read_proc(&format!("{pid}/stat")).ok()?;
     let behind_name = stat.rsplit_once(')')?.1;
     let ticks: u64 = behind_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    let hertz = rustix::param::clock_ticks_per_second().max(1);
-    Some(counter_start(ticks.saturating_mul(1_000_000_000) / hertz))
+    Some(counter_start(ticks.saturating_mul(1_000_000_000) / ticks_per_second()))
 }

@@ -32,7 +32,8 @@ use watch::{Change, Changes, Watch};
 
 /// Between two walks where changes are watched.
 pub const SWEEP: Duration = Duration::from_secs(60);
-/// Between two walks where nothing can be watched.
+/// Between two walks where nothing can be watched, unless that were more than a hundredth of the
+/// time.
 const BLIND_SWEEP: Duration = Duration::from_secs(1);
 /// The same for an id that is not known, which cannot wait.
 const MIN_SEARCH: Duration = Duration::from_millis(100);
@@ -85,7 +86,7 @@ pub struct Census {
     pub ended: usize,
     /// Containers that came and went before we could look, so far.
     pub unseen: u64,
-    /// cgroups over the bound of the index, at the last walk.
+    /// cgroups over the bound of the index since the last walk.
     pub over_bound: u64,
     /// Why changes are not watched; empty where they are.
     pub unwatched: String,
@@ -106,6 +107,8 @@ pub struct CgroupIndex {
     watch: Option<Watch>,
     walk: u64,
     walked: Option<Instant>,
+    /// How long the last walk took.
+    walk_time: Duration,
     census: Census,
 }
 
@@ -124,6 +127,7 @@ impl CgroupIndex {
             watch: None,
             walk: 0,
             walked: None,
+            walk_time: Duration::ZERO,
             census: Census::default(),
         };
         match Watch::new() {
@@ -143,7 +147,7 @@ impl CgroupIndex {
         match self.watch.as_mut().map(Watch::changes) {
             Some(Changes::All(changes)) if self.walked.is_some() => self.apply(&changes, now),
             Some(_) => self.sweep(now),
-            None if self.is_due(BLIND_SWEEP, now) => self.sweep(now),
+            None if self.is_due(BLIND_SWEEP.max(self.walk_time * 100), now) => self.sweep(now),
             None => {}
         }
         self.forget(now);

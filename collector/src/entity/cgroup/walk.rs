@@ -24,6 +24,7 @@ impl CgroupIndex {
     /// Walks the hierarchy: what is new is added and watched, what is missing has ended.
     pub fn sweep(&mut self, now: Instant) {
         let Some(root) = self.root.clone() else { return };
+        let begin = Instant::now();
         self.walk += 1;
         self.census.over_bound = 0;
         if let Ok(metadata) = fs::metadata(&root) {
@@ -36,6 +37,7 @@ impl CgroupIndex {
         let gone: Vec<Arc<str>> = gone.map(|(_, cgroup)| Arc::clone(&cgroup.path)).collect();
         gone.iter().for_each(|path| self.leave(path, now));
         self.walked = Some(now);
+        self.walk_time = begin.elapsed();
         if self.census.over_bound > 0 {
             let left_out = self.census.over_bound;
             tracing::warn!(left_out, "over {MAX_CGROUPS} cgroups; the others are not told apart");
@@ -103,10 +105,6 @@ impl CgroupIndex {
             if !child.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            if self.present.len() >= MAX_CGROUPS && !self.cgroups.contains_key(&child.ino()) {
-                self.census.over_bound += 1;
-                continue;
-            }
             let name: &OsStr = &child.file_name();
             let path = super::below(path, name);
             let container = self.see(child.ino(), &path, around, now);
@@ -136,6 +134,10 @@ impl CgroupIndex {
         {
             cgroup.walk = walk;
             return cgroup.container.clone();
+        }
+        if self.present.len() >= MAX_CGROUPS {
+            self.census.over_bound += 1;
+            return around.cloned();
         }
         let started = self.first_started(path);
         let container = self.found(path, started, now).or_else(|| around.cloned());

@@ -13,6 +13,8 @@ use super::target::{Signal, Target, TargetError};
 use crate::status::ExporterStatus;
 use crate::telemetry::ExporterMeter;
 
+/// How long what is left may take to leave when the agent ends.
+pub(super) const FLUSH: Duration = Duration::from_secs(3);
 /// The wait before the second attempt is up to this; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait, unless the receiver asks for more.

@@ -3,12 +3,11 @@
 //! the receiver has an event, so one that is away loses nothing that the journal still holds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::config::Compression;
-use super::courier::{Courier, Delivery};
+use super::courier::{Courier, Delivery, FLUSH};
 use super::encode::{self, MAX_REQUEST};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
@@ -18,9 +17,6 @@ use crate::status::ExporterStatus;
 
 /// Events of one request. A lone event leaves at once; what comes meanwhile leaves together.
 const MAX_BATCH: usize = 512;
-
-/// How long the last events may take to leave.
-const FLUSH: Duration = Duration::from_secs(3);
 
 /// Pushes events.
 pub struct LogPush {
@@ -68,10 +64,12 @@ impl LogPush {
             if events.is_empty() {
                 return;
             }
+            let mut left = events.len() as u64;
             for payload in self.payloads(&events) {
                 if self.courier.deliver_once(&payload).await == Delivery::Failed {
-                    return self.courier.dropped(events.len() as u64, "shutdown");
+                    return self.courier.dropped(left, "shutdown");
                 }
+                left = left.saturating_sub(payload.items);
             }
             self.follower.commit(next);
         }

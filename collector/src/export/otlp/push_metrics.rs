@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Compression;
-use super::courier::{Courier, Delivery};
+use super::courier::{Courier, Delivery, FLUSH};
 use super::encode::{self, MAX_REQUEST};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
@@ -25,8 +25,6 @@ use crate::sync::lock;
 const MAX_WAITING: usize = 16 << 20;
 /// Stores of metrics refuse what is too old.
 const MAX_AGE: Duration = Duration::from_secs(3600);
-/// How long the last snapshot may take to leave.
-const FLUSH: Duration = Duration::from_secs(3);
 
 /// Pushes metrics.
 pub struct MetricPush {
@@ -107,8 +105,8 @@ impl MetricPush {
     }
 }
 
-/// Metrics of pods and containers that `last` has and `now` has not. A container that was killed keeps its
-/// count of kills for a while when all else of it has ended.
+/// Metrics of pods and containers that `last` has and `now` has not. A container that was killed
+/// keeps its count of kills for a while when all else of it has ended.
 fn ended_since(last: &Snapshot, now: &Snapshot) -> Vec<EntityPoints> {
     let key = |resource: &Arc<Resource>, point: &Point| (Arc::as_ptr(resource), point.metric.name);
     let present: HashSet<_> = now

@@ -4,11 +4,13 @@
 //! (Documentation/admin-guide/cgroup-v1/cpuacct.rst, Documentation/scheduler/sched-bwc.rst,
 //! Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
 
-use semconv::{MetricDef, attribute, metric};
+use semconv::{MetricDef, metric};
 
+use super::in_mode;
 use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
+use crate::kernel::ticks_per_second;
 use crate::probes::{Collect, CollectError, PerContainer, Probe, ProbeDef, Started};
-use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+use crate::signal::{EntityRecorder, Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
@@ -19,7 +21,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             fs: cx.fs.clone(),
             cpu: cx.fs.controller("cpu"),
             accounting: cx.fs.controller("cpuacct"),
-            hertz: rustix::param::clock_ticks_per_second() as f64,
+            hertz: ticks_per_second() as f64,
             containers: PerContainer::default(),
         })
     },
@@ -184,10 +186,6 @@ fn record_share(last: Usage, now: Usage, possible: f64, out: &mut EntityRecorder
         let share = spent.max(0.0) / possible;
         out.gauge(&metric::LINUX_CGROUP_CPU_UTILIZATION, in_mode(mode), share);
     }
-}
-
-fn in_mode(mode: &'static str) -> Vec<Attribute> {
-    vec![(&attribute::CPU_MODE, Value::Static(mode))]
 }
 
 #[cfg(test)]

@@ -5,3 +5,11 @@ pub mod cgroup;
 pub mod loadavg;
 pub mod runqlat;
 pub mod utilization;
+
+use semconv::attribute;
+
+use crate::signal::{Attribute, Value};
+
+fn in_mode(mode: &'static str) -> Vec<Attribute> {
+    vec![(&attribute::CPU_MODE, Value::Static(mode))]
+}

@@ -3,17 +3,19 @@
 //! Source: `/proc/stat` (fs/proc/stat.c).   Signals: `system.cpu.time`, `system.cpu.utilization`,
 //! `system.cpu.logical.count`.
 
-use semconv::{attribute, metric};
+use semconv::metric;
 
+use super::in_mode;
 use crate::hostfs::parse;
+use crate::kernel::ticks_per_second;
 use crate::probes::{Collect, CollectError, Probe, ProbeDef, Started};
-use crate::signal::{Recorder, Value};
+use crate::signal::Recorder;
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
     name: "cpu.utilization",
     legacy_names: &["cpu_util"],
-    start: |_| Started::from_files(Utilization { hertz: clock_hertz(), last: None }),
+    start: |_| Started::from_files(Utilization { hertz: ticks_per_second() as f64, last: None }),
     decode: None,
 };
 
@@ -55,10 +57,6 @@ impl Probe for Utilization {
     }
 }
 
-fn in_mode(mode: &'static str) -> Vec<(&'static semconv::AttributeDef, Value)> {
-    vec![(&attribute::CPU_MODE, Value::Static(mode))]
-}
-
 /// Share of each mode in the time between two readings, 0..=1. The kernel lets idle and iowait go
 /// backwards now and then; such a mode had nothing. `None` when no time passed.
 fn shares(last: &Ticks, now: &Ticks) -> Option<[f64; MODES.len()]> {
@@ -68,10 +66,6 @@ fn shares(last: &Ticks, now: &Ticks) -> Option<[f64; MODES.len()]> {
     }
     let all: f64 = spent.iter().sum();
     (all > 0.0).then(|| spent.map(|spent| spent / all))
-}
-
-fn clock_hertz() -> f64 {
-    rustix::param::clock_ticks_per_second() as f64
 }
 
 #[cfg(test)]
