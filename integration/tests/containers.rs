@@ -176,6 +176,33 @@ fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
 }
 
 #[test]
+fn a_container_at_its_limit_is_counted_by_the_kernels_words() {
+    let collector = Collector::start(None).unwrap();
+    let agent = Agent::with(&config(&collector)).start().unwrap();
+    let id = container_id(0x63);
+    let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
+    cgroup.kill_one().unwrap();
+    collector.until(|got| Ok(last(got, "container.memory.usage", &id)?.time)).unwrap();
+    let killed = |got: &Received| {
+        let is_kill =
+            |point: &&&Point| point.attributes["linux.cgroup.memory.event.name"] == "oom_kill";
+        of(got, "linux.cgroup.memory.events", &id).iter().rfind(is_kill).map(|point| point.value)
+    };
+    if cgroup.is_v1() {
+        // Mainline v1 has no such file: absent is not zero.
+        assert_eq!(killed(&collector.received().unwrap()), None);
+    } else {
+        collector
+            .until(|got| {
+                ensure!(killed(got) == Some(1.0), "{:?}", killed(got));
+                last(got, "linux.cgroup.pressure.time", &id).map(drop)
+            })
+            .unwrap();
+    }
+    drop(agent);
+}
+
+#[test]
 fn a_filter_leaves_out_metrics_and_no_events() {
     let collector = Collector::start(None).unwrap();
     let filter = "[[Container.Filter.Excluded]]\nField = \"container_qos\"\nPattern = \"best\"\n";

@@ -102,7 +102,21 @@ fn a_pods_traffic_is_the_pods_and_each_of_its_containers_on_the_legacy_page() {
             &id[..12]
         );
         assert!(page.contains(&series), "{series}");
+        for name in [
+            "arp_container_entries",
+            "netstat_container_TcpExt_ListenDrops",
+            "sockstat_container_sockets_used",
+            "sockstat_container_TCP_alloc",
+        ] {
+            let series = format!("huatuo_bamai_{name}{{container_host=\"{}\"", &id[..12]);
+            assert!(page.contains(&series), "{series}");
+        }
     }
+    let of_pod = |point: &&Point| {
+        point.name == "linux.netstat.tcp.activeopens"
+            && point.resource.get("k8s.pod.uid").is_some_and(|uid| uid == UID)
+    };
+    assert!(got.points.iter().any(|point| of_pod(&point)), "what TCP counted is the pod's");
     drop((held, shares, of_host));
     collector
         .until(|got| {

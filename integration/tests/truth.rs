@@ -50,6 +50,63 @@ fn counters_lie_between_two_readings_of_the_kernels_file() {
     bracket(read, || agent.series(&series));
 }
 
+/// A number of `/proc/1/net/snmp` or `netstat`, two lines per group.
+fn protocol(file: &str, group: &str, word: &str) -> Result<f64> {
+    let text = proc(&format!("1/net/{file}"))?;
+    let head = format!("{group}:");
+    let mut lines = text.lines().filter(|line| line.split(' ').next() == Some(&head));
+    let (names, values) = (lines.next().context("no head")?, lines.next().context("no values")?);
+    let column = names.split(' ').position(|name| name == word).context("no such word")?;
+    Ok(values.split(' ').nth(column).context("no value")?.parse()?)
+}
+
+#[test]
+fn counts_of_protocols_lie_between_two_readings_of_the_kernels_file() {
+    let agent = Agent::with("").start().unwrap();
+    let labels = format!("host=\"{}\",region=\"\"", host(&agent));
+    for (file, group, word) in [
+        ("snmp", "Tcp", "InSegs"),
+        ("snmp", "Ip", "InReceives"),
+        ("netstat", "TcpExt", "TCPOrigDataSent"),
+    ] {
+        let series = format!("netstat_{group}_{word}{{{labels}}}");
+        bracket(|| protocol(file, group, word), || agent.series(&series));
+    }
+    // It goes up and down, but seldom.
+    let series = format!("sockstat_sockets_used{{{labels}}}");
+    let ours = agent.series(&series).unwrap();
+    let kernel = proc("1/net/sockstat").unwrap();
+    let kernel: f64 = kernel.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((ours - kernel).abs() <= 8.0, "ours {ours}, the kernel's {kernel}");
+}
+
+#[test]
+fn pressure_and_free_blocks_are_the_kernels() {
+    let collector = integration::Collector::start(None).unwrap();
+    let total = || {
+        let text = proc("pressure/cpu").unwrap();
+        let word = text.lines().next().unwrap().rsplit('=').next().unwrap().to_owned();
+        word.parse::<f64>().unwrap() / 1e6
+    };
+    let before = total();
+    let config = integration::push_config("grpc", collector.grpc, "gzip", "http", "");
+    let agent = Agent::with(&config).start().unwrap();
+    let name = "system.cpu.linux.pressure.total";
+    let point = collector.until(|got| Ok(got.last(name)?.clone())).unwrap();
+    let after = total();
+    assert!(before <= point.value && point.value <= after, "{before} {} {after}", point.value);
+    assert_eq!(point.attributes["system.pressure.stall_type"], "some");
+    assert!((0.0..=1.0).contains(
+        &collector.received().unwrap().last("system.cpu.linux.pressure.10s").unwrap().value
+    ));
+    let page = agent.get("metrics").unwrap();
+    let series =
+        page.lines().filter(|line| line.starts_with("huatuo_bamai_memory_buddyinfo_blocks{"));
+    let zones = proc("buddyinfo").unwrap().lines().count();
+    let orders = proc("buddyinfo").unwrap().lines().next().unwrap().split_whitespace().count() - 4;
+    assert_eq!(series.count(), zones * orders);
+}
+
 #[test]
 fn load_averages_are_the_kernels() {
     let agent = Agent::with("").start().unwrap();

@@ -44,12 +44,14 @@ fn emit_family(family: &Family) -> anyhow::Result<String> {
     }
     Ok(format!(
         "/// `{prefix}<word>`.\npub static {}: FieldFamily = FieldFamily {{ prefix: {prefix:?}, \
-         brief: {:?}, probe: {:?}, legacy_prefix: {:?}, legacy_kind: LegacyKind::{:?}, \
-         legacy_help: {:?}, rules: &[{rules}] }};\n",
+         brief: {:?}, probe: {:?}, grouped: {:?}, legacy_prefix: {:?}, legacy_container: {:?}, \
+         legacy_kind: LegacyKind::{:?}, legacy_help: {:?}, rules: &[{rules}] }};\n",
         constant(&family.name),
         family.brief,
         family.probe,
+        family.grouped,
         family.legacy.prefix,
+        family.legacy.container,
         family.legacy.kind,
         family.legacy.help,
         prefix = family.prefix,
@@ -65,8 +67,8 @@ fn emit_rule(rule: &Rule) -> String {
         .map(|pattern| {
             format!(
                 "FieldRule {{ pattern: FieldPattern::{pattern}, instrument: Instrument::{:?}, \
-                 unit: {:?}, factor: {} }}, ",
-                rule.instrument, rule.unit, rule.factor
+                 unit: {:?}, factor: {}, host_only: {}, rename: {:?}, help: {:?} }}, ",
+                rule.instrument, rule.unit, rule.factor, rule.host_only, rule.rename, rule.help
             )
         })
         .collect()

@@ -230,6 +230,8 @@ pub enum LegacyScope {
     Any,
     Host,
     Container,
+    #[serde(rename = "each_container")]
+    EachContainer,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -338,6 +340,9 @@ pub struct Family {
     pub prefix: String,
     pub brief: String,
     pub probe: String,
+    /// Words are `<group>_<name>` in the kernel's spelling.
+    #[serde(default)]
+    pub grouped: bool,
     pub legacy: LegacyFamily,
     pub rules: Vec<Rule>,
 }
@@ -346,6 +351,9 @@ pub struct Family {
 #[serde(deny_unknown_fields)]
 pub struct LegacyFamily {
     pub prefix: String,
+    /// The same for containers, where they have a name of their own.
+    #[serde(default)]
+    pub container: String,
     #[serde(rename = "type")]
     pub kind: LegacyKind,
     pub help: String,
@@ -360,6 +368,15 @@ pub struct Rule {
     pub prefixes: Vec<String>,
     #[serde(default)]
     pub any: bool,
+    /// The kernel counts it for the whole host.
+    #[serde(default)]
+    pub host_only: bool,
+    /// What follows the family's prefix, where the word does not.
+    #[serde(default)]
+    pub rename: String,
+    /// Another legacy HELP text than the family's.
+    #[serde(default)]
+    pub help: String,
     pub instrument: Instrument,
     pub unit: String,
     #[serde(default = "whole")]

@@ -117,6 +117,8 @@ pub enum LegacyScope {
     Host,
     /// Those of containers, and of pods once for each of their containers.
     Container,
+    /// Those of the host, once for each container: HUATUO has read them in each.
+    EachContainer,
 }
 
 /// One event: the name and structure of a log record.

@@ -29,6 +29,12 @@ pub struct FieldRule {
     pub unit: &'static str,
     /// What the kernel's number is multiplied with to get `unit`.
     pub factor: i64,
+    /// The kernel counts it for the whole host, wherever it is read.
+    pub host_only: bool,
+    /// What follows the family's prefix, where the word does not.
+    pub rename: &'static str,
+    /// Another legacy HELP text than the family's.
+    pub help: &'static str,
 }
 
 /// Metrics named `<prefix><kernel word>`.
@@ -40,11 +46,16 @@ pub struct FieldFamily {
     pub brief: &'static str,
     /// The probe that produces it.
     pub probe: &'static str,
+    /// Words are `<group>_<name>` in the kernel's spelling; names have `<group>.<name>`, in lower
+    /// case.
+    pub grouped: bool,
     /// Start of the legacy name.
     pub legacy_prefix: &'static str,
+    /// The same for containers, where they have a name of their own.
+    pub legacy_container: &'static str,
     /// Type on the legacy page.
     pub legacy_kind: LegacyKind,
-    /// Start of the legacy HELP text; the word follows.
+    /// The legacy HELP text, with `{word}`, or `{group}` and `{name}`.
     pub legacy_help: &'static str,
     /// First match counts.
     pub rules: &'static [FieldRule],
@@ -57,6 +68,8 @@ pub struct Field {
     pub metric: &'static MetricDef,
     /// What the kernel's number is multiplied with to get the metric's unit.
     pub factor: i64,
+    /// The kernel counts it for the whole host, wherever it is read.
+    pub host_only: bool,
 }
 
 /// Words kept over all families. A kernel has some hundreds; the bound only stops a broken file.
@@ -76,13 +89,15 @@ impl FieldFamily {
         })
     }
 
-    /// The metric of `word`, or `None` where it is no kernel word (`[a-z0-9_]`, up to 64 bytes) or
-    /// the table of words is full.
+    /// The metric of `word`, or `None` where it is no kernel word (`[a-z0-9_]`, or `[A-Za-z0-9_]`
+    /// with a group, up to 64 bytes) or the table of words is full.
     pub fn field(&self, word: &str) -> Option<Field> {
+        let is_letter = |b: u8| b.is_ascii_lowercase() || self.grouped && b.is_ascii_uppercase();
         let well_formed = !word.is_empty()
             && word.len() <= 64
-            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if !well_formed {
+            && word.bytes().all(|b| is_letter(b) || b.is_ascii_digit() || b == b'_');
+        let in_parts = word.split_once('_').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+        if !well_formed || self.grouped && !in_parts {
             return None;
         }
         let rule = self.rule(word)?;
@@ -93,33 +108,57 @@ impl FieldFamily {
         if words.len() >= MAX_WORDS {
             return None;
         }
-        let field =
-            Field { metric: Box::leak(Box::new(self.define(word, rule))), factor: rule.factor };
+        let metric = Box::leak(Box::new(self.define(word, rule)));
+        let field = Field { metric, factor: rule.factor, host_only: rule.host_only };
         words.insert((self.prefix, word.to_owned()), field);
         Some(field)
     }
 
     fn define(&self, word: &str, rule: &FieldRule) -> MetricDef {
-        let legacy = LegacyMetric {
-            name: leak(format!("{}{word}", self.legacy_prefix)),
-            kind: self.legacy_kind,
-            help: leak(format!("{}{word}", self.legacy_help)),
-            factor: 1.0 / rule.factor as f64,
-            labels: &[],
-            select: &[],
-            zones: &[],
-            scope: LegacyScope::Any,
-        };
         MetricDef {
-            name: leak(format!("{}{word}", self.prefix)),
+            name: leak(format!("{}{}", self.prefix, self.name_of(word, rule))),
             instrument: rule.instrument,
             unit: rule.unit,
             brief: leak(self.brief.replace("{}", word)),
             probe: self.probe,
             attributes: &[],
             bounds: &[],
-            legacy: Box::leak(Box::new([legacy])),
+            legacy: Vec::leak(self.legacy(word, rule)),
         }
+    }
+
+    fn name_of(&self, word: &str, rule: &FieldRule) -> String {
+        match (rule.rename, self.grouped) {
+            ("", true) => word.replacen('_', ".", 1).to_lowercase(),
+            ("", false) => word.to_owned(),
+            (name, _) => name.to_owned(),
+        }
+    }
+
+    fn legacy(&self, word: &str, rule: &FieldRule) -> Vec<LegacyMetric> {
+        let (group, name) = word.split_once('_').unwrap_or(("", word));
+        let template = if rule.help.is_empty() { self.legacy_help } else { rule.help };
+        let help = template.replace("{word}", word);
+        let help = leak(help.replace("{group}", group).replace("{name}", name));
+        let entry = |prefix: &str, scope| LegacyMetric {
+            name: leak(format!("{prefix}{word}")),
+            kind: self.legacy_kind,
+            help,
+            factor: 1.0 / rule.factor as f64,
+            labels: &[],
+            select: &[],
+            zones: &[],
+            scope,
+        };
+        if self.legacy_container.is_empty() {
+            return vec![entry(self.legacy_prefix, LegacyScope::Any)];
+        }
+        let of_containers =
+            if rule.host_only { LegacyScope::EachContainer } else { LegacyScope::Container };
+        vec![
+            entry(self.legacy_prefix, LegacyScope::Host),
+            entry(self.legacy_container, of_containers),
+        ]
     }
 }
 

@@ -49,10 +49,17 @@ fn every_metric_of_huatuos_page_so_far_looks_as_it_did() {
     for expected in include_str!("legacy.txt").lines().filter(|line| !line.starts_with('#')) {
         let name = expected.split(' ').next().unwrap();
         // The longer prefix first: one begins with the other.
-        let families = [(&family::MEMORY_STAT, true), (&family::VMSTAT, false)];
-        let of_family = families.into_iter().find_map(|(family, is_container)| {
-            let field = family.field(name.strip_prefix(family.legacy_prefix)?)?;
-            Some(line(&field.metric.legacy[0], is_container))
+        let families = [
+            (&family::MEMORY_STAT, family::MEMORY_STAT.legacy_prefix, 0, true),
+            (&family::VMSTAT, family::VMSTAT.legacy_prefix, 0, false),
+            (&family::NETSTAT, family::NETSTAT.legacy_container, 1, true),
+            (&family::NETSTAT, family::NETSTAT.legacy_prefix, 0, false),
+            (&family::SOCKSTAT, family::SOCKSTAT.legacy_container, 1, true),
+            (&family::SOCKSTAT, family::SOCKSTAT.legacy_prefix, 0, false),
+        ];
+        let of_family = families.into_iter().find_map(|(family, prefix, entry, is_container)| {
+            let field = family.field(name.strip_prefix(prefix)?)?;
+            Some(line(&field.metric.legacy[entry], is_container))
         });
         let found = of_family.or_else(|| made.remove(name)).unwrap_or_default();
         assert_eq!(found, expected);

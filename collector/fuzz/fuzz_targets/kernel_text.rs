@@ -11,4 +11,8 @@ fuzz_target!(|text: &str| {
     parse::load_averages(text);
     parse::cpu_ticks(text);
     parse::online_cpus(text);
+    parse::buddy_zones(text).for_each(|zone| zone.blocks().for_each(drop));
+    parse::stalls(text).for_each(drop);
+    parse::neighbors(text);
+    parse::neighbor_table(text);
 });

@@ -127,7 +127,9 @@ impl Starter {
 fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
     let lacks = match error {
         StartError::Load(error) => matches!(error, LoadError::NoBtf),
-        StartError::Read(ReadError::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+        StartError::Read(ReadError::Io { source, .. }) => {
+            matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported)
+        }
         StartError::Read(ReadError::Format { .. }) => false,
         StartError::Hook(_) => {
             hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)

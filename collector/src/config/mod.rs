@@ -21,6 +21,7 @@ use crate::export::localfile::LocalFileConfig;
 use crate::export::otlp::OtlpConfig;
 use crate::journal::JournalConfig;
 use crate::kubelet::PodConfig;
+use crate::probes::memory::events::MemoryEventsConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
 use crate::probes::network::netdev::NetdevStatsConfig;
 use crate::server::{EventsWatchConfig, ServerConfig};
@@ -29,7 +30,7 @@ use crate::telemetry::LogConfig;
 pub use example::{example, reference};
 pub use later::{
     AutoTracingConfig, DeviceListConfig, ElasticsearchConfig, EventTracingConfig, FilterConfig,
-    MemoryEventsConfig, MountPointConfig, QdiscConfig, RuntimeCgroupConfig,
+    MountPointConfig, QdiscConfig, RuntimeCgroupConfig,
 };
 pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 
@@ -130,10 +131,9 @@ pub struct MetricCollectorConfig {
     #[schemars(extend("later" = true))]
     pub qdisc: QdiscConfig,
     /// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.
-    #[schemars(extend("later" = true))]
     pub memory_events: MemoryEventsConfig,
-    /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
-    #[schemars(extend("later" = true))]
+    /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`, each behind
+    /// its group: `TcpExt_ListenDrops`.
     pub netstat: FilterConfig,
     /// `[MetricCollector.MountPointStat]`: mount points that must be writable.
     #[schemars(extend("later" = true))]

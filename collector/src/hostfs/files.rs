@@ -48,6 +48,12 @@ impl Files {
         slot.file.read()
     }
 
+    /// The text of the first of these files that can be read.
+    pub fn first_of(&mut self, names: [&'static str; 2]) -> Result<&str, ReadError> {
+        let name = if self.proc(names[0]).is_ok() { names[0] } else { names[1] };
+        self.proc(name)
+    }
+
     /// An error that names `/proc/<name>`.
     pub fn malformed(&self, name: &'static str, what: &'static str) -> ReadError {
         ReadError::Format { path: self.fs.proc(name), what }

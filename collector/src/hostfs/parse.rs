@@ -59,6 +59,100 @@ pub fn online_cpus(text: &str) -> usize {
     text.lines().filter(is_cpu).count()
 }
 
+/// One zone of a NUMA node in `/proc/buddyinfo`.
+pub struct BuddyZone<'a> {
+    /// The node.
+    pub node: u32,
+    /// The zone, e.g. `DMA32`.
+    pub name: &'a str,
+    counts: &'a str,
+}
+
+impl BuddyZone<'_> {
+    /// Free blocks of 1, 2, 4 … pages.
+    pub fn blocks(&self) -> impl Iterator<Item = u64> {
+        self.counts.split_ascii_whitespace().map_while(|count| count.parse().ok())
+    }
+}
+
+/// The zones of `/proc/buddyinfo` (mm/vmstat.c).
+pub fn buddy_zones(text: &str) -> impl Iterator<Item = BuddyZone<'_>> {
+    text.lines().filter_map(|line| {
+        let (node, rest) = line.strip_prefix("Node ")?.split_once(", zone")?;
+        let (name, counts) = rest.trim_start().split_once(' ')?;
+        Some(BuddyZone { node: node.trim().parse().ok()?, name, counts })
+    })
+}
+
+/// One line of a file of pressure.
+#[derive(Debug, PartialEq)]
+pub struct Stall<'a> {
+    /// `some` or `full`.
+    pub kind: &'a str,
+    /// Percent of the last 10, 60 and 300 seconds.
+    pub averages: [f64; 3],
+    /// Microseconds since the start of the count.
+    pub total_us: u64,
+}
+
+/// The lines of a file of pressure (Documentation/accounting/psi.rst).
+pub fn stalls(text: &str) -> impl Iterator<Item = Stall<'_>> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let kind = words.next()?;
+        let mut average = |key: &str| {
+            let percent: f64 = words.next()?.strip_prefix(key)?.parse().ok()?;
+            percent.is_finite().then_some(percent)
+        };
+        let averages = [average("avg10=")?, average("avg60=")?, average("avg300=")?];
+        let total_us = words.next()?.strip_prefix("total=")?.parse().ok()?;
+        Some(Stall { kind, averages, total_us })
+    })
+}
+
+/// Neighbours listed in `/proc/net/arp`, below its head.
+pub fn neighbors(text: &str) -> u64 {
+    text.lines().skip(1).filter(|line| !line.trim().is_empty()).count() as u64
+}
+
+/// Neighbours of all network namespaces: the first column of `/proc/net/stat/arp_cache`, in hex,
+/// the same on each CPU's line.
+pub fn neighbor_table(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.lines().nth(1)?.split_ascii_whitespace().next()?, 16).ok()
+}
+
+/// One group of `/proc/net/netstat` or `/proc/net/snmp`.
+pub struct Protocol<'a> {
+    /// E.g. `TcpExt`.
+    pub name: &'a str,
+    /// Names of its columns.
+    pub words: &'a str,
+    /// Their values, in the same order.
+    pub values: &'a str,
+}
+
+/// The groups of a file of pairs of lines, names and values (net/ipv4/proc.c).
+pub fn protocols(text: &str) -> impl Iterator<Item = Protocol<'_>> {
+    let mut lines = text.lines();
+    std::iter::from_fn(move || {
+        loop {
+            let (name, words) = lines.next()?.split_once(':')?;
+            let (of, values) = lines.next()?.split_once(':')?;
+            if of == name {
+                return Some(Protocol { name, words, values });
+            }
+        }
+    })
+}
+
+/// Protocol, state and count of each number of `/proc/net/sockstat`.
+pub fn sockets(text: &str) -> impl Iterator<Item = (&str, &str, u64)> {
+    text.lines().filter_map(|line| line.split_once(':')).flat_map(|(group, rest)| {
+        let mut words = rest.split_ascii_whitespace();
+        std::iter::from_fn(move || Some((group, words.next()?, words.next()?.parse().ok()?)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +205,53 @@ mod tests {
             cpu_ticks(&text);
             online_cpus(&text);
         }
+    }
+
+    #[test]
+    fn zones_tell_their_free_blocks_by_size() {
+        let text = "Node 0, zone      DMA      0      1      3 \nNode 1, zone   Normal 7\njunk\n";
+        let zones: Vec<_> = buddy_zones(text)
+            .map(|zone| (zone.node, zone.name, zone.blocks().collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(zones, [(0, "DMA", vec![0, 1, 3]), (1, "Normal", vec![7])]);
+        assert_eq!(buddy_zones("Node x, zone DMA 1\nNode 0, zone\n").count(), 0);
+    }
+
+    #[test]
+    fn stalls_have_three_averages_and_a_total() {
+        let text = "some avg10=10.26 avg60=4.93 avg300=5.06 total=234247866\n\
+                    full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+        let found: Vec<_> = stalls(text).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].kind, found[0].total_us), ("some", 234_247_866));
+        assert_eq!(found[0].averages, [10.26, 4.93, 5.06]);
+        for broken in ["some", "some avg10=NaN avg60=0 avg300=0 total=1", "some avg10=1 total=1"] {
+            assert_eq!(stalls(broken).count(), 0, "{broken}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_lines_and_the_table_is_hexadecimal() {
+        assert_eq!(neighbors("IP address HW type\n192.0.2.1 0x1\n192.0.2.2 0x1\n"), 2);
+        assert_eq!(neighbors(""), 0);
+        assert_eq!(neighbor_table("entries allocs\n0000001a 00000001\n"), Some(26));
+        assert_eq!(neighbor_table("entries\n"), None);
+    }
+
+    #[test]
+    fn protocols_are_pairs_of_lines_that_belong_together() {
+        let text =
+            "Tcp: RtoMin MaxConn\nTcp: 200 -1\nUdp: In\nIp: 5\nTcpExt: A B\nTcpExt: 1 2\nX: y\n";
+        let found: Vec<_> =
+            protocols(text).map(|group| (group.name, group.words, group.values)).collect();
+        assert_eq!(found, [("Tcp", " RtoMin MaxConn", " 200 -1"), ("TcpExt", " A B", " 1 2")]);
+        assert_eq!(protocols("no colon\n").count(), 0);
+    }
+
+    #[test]
+    fn sockets_are_words_with_numbers() {
+        let text = "sockets: used 12\nTCP: inuse 1 orphan\nUDP: inuse x mem 3\n";
+        let found: Vec<_> = sockets(text).collect();
+        assert_eq!(found, [("sockets", "used", 12), ("TCP", "inuse", 1)]);
     }
 }

@@ -23,11 +23,12 @@ impl Fields {
 
     /// The metric of `word`, with `value` in its unit; `None` where it is not collected.
     pub fn read(&mut self, word: &str, value: u64) -> Option<(&'static semconv::MetricDef, u64)> {
-        let field = self.field(word)?;
+        let field = self.get(word)?;
         Some((field.metric, value.saturating_mul(field.factor.unsigned_abs())))
     }
 
-    fn field(&mut self, word: &str) -> Option<Field> {
+    /// What `word` is; `None` where it is not collected.
+    pub fn get(&mut self, word: &str) -> Option<Field> {
         if let Some(known) = self.words.get(word) {
             return *known;
         }

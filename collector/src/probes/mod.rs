@@ -7,6 +7,7 @@ mod filter;
 pub mod memory;
 pub mod network;
 mod per_container;
+pub mod system;
 
 use thiserror::Error;
 
@@ -30,10 +31,16 @@ pub static PROBES: &[&ProbeDef] = &[
     &cpu::loadavg::PROBE,
     &cpu::cgroup::PROBE,
     &cpu::runqlat::PROBE,
+    &memory::buddyinfo::PROBE,
     &memory::cgroup::PROBE,
+    &memory::events::PROBE,
     &memory::oom::PROBE,
     &memory::vmstat::PROBE,
+    &network::neighbor::PROBE,
     &network::netdev::PROBE,
+    &network::netstat::PROBE,
+    &network::sockstat::PROBE,
+    &system::pressure::PROBE,
 ];
 
 /// One subject that we observe.
@@ -158,7 +165,8 @@ impl Started {
         }
     }
 
-    fn failed(error: StartError, hooks: Vec<HookVerdict>) -> Self {
+    /// A probe that cannot run.
+    pub fn failed(error: StartError, hooks: Vec<HookVerdict>) -> Self {
         Self { probe: Err(error), hooks, ring: None, programs: None }
     }
 }

@@ -33,18 +33,6 @@ impl Default for QdiscConfig {
     }
 }
 
-/// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct MemoryEventsConfig {
-    /// Words to collect. A regular expression; empty means all.
-    #[schemars(extend("format" = "regex"))]
-    pub included: String,
-    /// Words to leave out. A regular expression; empty means none.
-    #[schemars(extend("format" = "regex"))]
-    pub excluded: String,
-}
-
 /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]

@@ -9,9 +9,7 @@ mod node;
 
 pub use auto_tracing::AutoTracingConfig;
 pub use event_tracing::EventTracingConfig;
-pub use metric_collector::{
-    DeviceListConfig, FilterConfig, MemoryEventsConfig, MountPointConfig, QdiscConfig,
-};
+pub use metric_collector::{DeviceListConfig, FilterConfig, MountPointConfig, QdiscConfig};
 pub use node::{ElasticsearchConfig, RuntimeCgroupConfig};
 
 use schemars::JsonSchema;

@@ -52,12 +52,19 @@ struct Family {
 /// The page. Families and series are sorted, so that two pages can be compared.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let mut families = BTreeMap::new();
+    let containers = labels_of(snapshot, |_| true);
     for entity in &snapshot.entities {
         let is_host = entity.resource.kind == EntityKind::Host;
-        let left_out = if is_host { LegacyScope::Container } else { LegacyScope::Host };
-        let whose = whose(&entity.resource, snapshot);
+        let own = whose(&entity.resource, snapshot);
         for point in &entity.points {
-            for legacy in point.metric.legacy.iter().filter(|legacy| legacy.scope != left_out) {
+            for legacy in point.metric.legacy {
+                let whose = match legacy.scope {
+                    LegacyScope::Any => &own,
+                    LegacyScope::Host if is_host => &own,
+                    LegacyScope::Container if !is_host => &own,
+                    LegacyScope::EachContainer if is_host => &containers,
+                    _ => continue,
+                };
                 whose.iter().for_each(|common| add(&mut families, legacy, point, common));
             }
         }
@@ -71,12 +78,14 @@ fn whose(resource: &Resource, snapshot: &Snapshot) -> Vec<Labels> {
     if resource.kind != EntityKind::Pod {
         return vec![common_labels(resource)];
     }
-    let of_pod = |container: &Resource| {
-        container.kind == EntityKind::Container
-            && container.text(&attribute::K8S_POD_UID) == &*resource.identity
-    };
+    labels_of(snapshot, |container| container.text(&attribute::K8S_POD_UID) == &*resource.identity)
+}
+
+/// Labels of the containers that are wanted.
+fn labels_of(snapshot: &Snapshot, is_wanted: impl Fn(&Resource) -> bool) -> Vec<Labels> {
     let entities = snapshot.entities.iter().map(|entity| &*entity.resource);
-    entities.filter(|entity| of_pod(entity)).map(common_labels).collect()
+    let containers = entities.filter(|entity| entity.kind == EntityKind::Container);
+    containers.filter(|container| is_wanted(container)).map(common_labels).collect()
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Probes of the area `memory`.
 
+pub mod buddyinfo;
 pub mod cgroup;
+pub mod events;
 pub mod oom;
 pub mod vmstat;

@@ -177,7 +177,10 @@ impl Probe for Netdev {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         self.collect_others(cx, out);
         let (now, since) = (cx.now, cx.boot_time);
-        let found = Found { text: host_devices(cx)?, scope: Scope::Host, now, since };
+        // Of the first process's network namespace: the host's, even where the agent runs in another.
+        // Without the right to look there, our own.
+        let text = cx.files.first_of(["1/net/dev", "net/dev"])?;
+        let found = Found { text, scope: Scope::Host, now, since };
         self.host.record(&found, &self.filter, &mut out.host());
         Ok(())
     }
@@ -197,15 +200,6 @@ impl Netdev {
         }
         self.others.retain(|_, namespace| namespace.collected == Some(now));
     }
-}
-
-/// The devices of the first process's network namespace: the host's, even where the agent itself
-/// runs in another. Without the right to look there, our own.
-fn host_devices<'a>(cx: &'a mut Collect<'_>) -> Result<&'a str, CollectError> {
-    if cx.files.proc("1/net/dev").is_ok() {
-        return Ok(cx.files.proc("1/net/dev")?);
-    }
-    Ok(cx.files.proc("net/dev")?)
 }
 
 impl Namespace {

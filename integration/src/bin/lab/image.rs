@@ -69,7 +69,7 @@ mount --move /out /root/out
 share ro,cache=loose modules /root/lib/modules/$(uname -r)
 mount -t devpts pts /root/dev/pts
 mkdir -p /root/var/lib/containers
-for folder in dev/shm run tmp var/lib/containers; do mount -t tmpfs tmp /root/$folder; done
+for folder in dev/shm run var/lib/containers; do mount -t tmpfs tmp /root/$folder; done
 mount -t cgroup2 cgroup /root/sys/fs/cgroup
 echo +memory +cpu +io +pids > /root/sys/fs/cgroup/cgroup.subtree_control
 mount -t tracefs trace /root/sys/kernel/tracing

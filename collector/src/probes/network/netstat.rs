@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the protocols of the network counted: of the host, and TCP of each network namespace.
+//! Source: `/proc/<pid>/net/netstat`, `/proc/<pid>/net/snmp` (net/ipv4/proc.c).
+//! Signals: the family `linux.netstat.*`; kind and unit of each word come from
+//! `semconv/kernel_fields.yaml`.
+
+use std::collections::HashMap;
+
+use semconv::{Field, Instrument, family};
+
+use crate::hostfs::parse;
+use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
+use crate::signal::{EntityRecorder, Recorder, UnixNanos};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "network.netstat",
+    legacy_names: &["netstat"],
+    start: |cx| {
+        let config = &cx.config.metric_collector.netstat;
+        let filter = Filter::new(&config.included, &config.excluded);
+        Started::from_files(Netstat {
+            columns: Columns {
+                fields: Fields::new(&family::NETSTAT, filter),
+                known: HashMap::new(),
+            },
+        })
+    },
+    decode: None,
+};
+
+/// The two files, and where to read them where the first process's may not be.
+const FILES: [(&str, [&str; 2]); 2] =
+    [("netstat", ["1/net/netstat", "net/netstat"]), ("snmp", ["1/net/snmp", "net/snmp"])];
+
+/// Groups that are collected of network namespaces: what HUATUO has of them.
+const OF_NAMESPACES: [&str; 2] = ["Tcp", "TcpExt"];
+
+struct Netstat {
+    columns: Columns,
+}
+
+/// What each column of each group is, as long as its head stays the same.
+struct Columns {
+    fields: Fields,
+    known: HashMap<String, (String, Vec<Option<Field>>)>,
+}
+
+impl Probe for Netstat {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let fs = cx.files.host().clone();
+        for network in cx.networks.list(cx.entities, cx.now) {
+            let mut owner = out.entity(&network.owner);
+            for (name, _) in FILES {
+                // A namespace that goes while we look costs its own points only.
+                let path = format!("{}/net/{name}", network.process);
+                let Ok(text) = fs.read_proc(&path) else { continue };
+                let of_tcp = |group: &str| OF_NAMESPACES.contains(&group);
+                self.columns.record(&text, of_tcp, network.started, &mut owner);
+            }
+        }
+        let mut host = out.host();
+        for (_, paths) in FILES {
+            let text = cx.files.first_of(paths)?;
+            self.columns.record(text, |_| true, cx.boot_time, &mut host);
+        }
+        Ok(())
+    }
+}
+
+impl Columns {
+    fn record(
+        &mut self,
+        text: &str,
+        is_wanted: impl Fn(&str) -> bool,
+        start: UnixNanos,
+        out: &mut EntityRecorder<'_>,
+    ) {
+        for group in parse::protocols(text).filter(|group| is_wanted(group.name)) {
+            let fields = self.of(group.name, group.words);
+            for (field, value) in fields.iter().zip(group.values.split_ascii_whitespace()) {
+                if let Some(field) = field {
+                    record(*field, value, start, out);
+                }
+            }
+        }
+    }
+
+    fn of(&mut self, group: &str, words: &str) -> &[Option<Field>] {
+        let is_known = self.known.get(group).is_some_and(|(head, _)| head == words);
+        if !is_known {
+            let fields = words.split_ascii_whitespace();
+            let fields = fields.map(|word| self.fields.get(&format!("{group}_{word}"))).collect();
+            self.known.insert(group.to_owned(), (words.to_owned(), fields));
+        }
+        self.known.get(group).map_or(&[], |(_, fields)| fields)
+    }
+}
+
+/// Only limits may be negative, which means none.
+fn record(field: Field, value: &str, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+    if field.metric.instrument == Instrument::Gauge {
+        if let Ok(value) = value.parse::<i64>() {
+            out.gauge(field.metric, Vec::new(), value as f64);
+        }
+    } else if let Ok(value) = value.parse() {
+        out.sum(field.metric, Vec::new(), start, value);
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sockets in use: of the host, and of each network namespace.
+//! Source: `/proc/<pid>/net/sockstat` (net/ipv4/proc.c).   Signals: the family `linux.sockstat.*`.
+
+use semconv::family;
+
+use crate::hostfs::parse;
+use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
+use crate::signal::{EntityRecorder, Recorder, UnixNanos};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "network.sockstat",
+    legacy_names: &["sockstat"],
+    start: |_| {
+        let fields = Fields::new(&family::SOCKSTAT, Filter::new("", ""));
+        Started::from_files(Sockstat { fields, word: String::new() })
+    },
+    decode: None,
+};
+
+struct Sockstat {
+    fields: Fields,
+    /// Room for one word.
+    word: String,
+}
+
+impl Probe for Sockstat {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let fs = cx.files.host().clone();
+        for network in cx.networks.list(cx.entities, cx.now) {
+            // A namespace that goes while we look costs its own points only.
+            let path = format!("{}/net/sockstat", network.process);
+            let Ok(text) = fs.read_proc(&path) else { continue };
+            self.record(&text, false, network.started, &mut out.entity(&network.owner));
+        }
+        let text = cx.files.first_of(["1/net/sockstat", "net/sockstat"])?;
+        self.record(text, true, cx.boot_time, &mut out.host());
+        Ok(())
+    }
+}
+
+impl Sockstat {
+    fn record(
+        &mut self,
+        text: &str,
+        is_host: bool,
+        start: UnixNanos,
+        out: &mut EntityRecorder<'_>,
+    ) {
+        for (group, name, value) in parse::sockets(text) {
+            self.word.clear();
+            self.word.extend([group, "_", name]);
+            let Some(field) = self.fields.get(&self.word) else { continue };
+            if is_host || !field.host_only {
+                out.sum(field.metric, Vec::new(), start, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Probes of the area `system`: what is of no area of its own.
+
+pub mod pressure;
