@@ -80,6 +80,41 @@ fn counts_of_protocols_lie_between_two_readings_of_the_kernels_file() {
     assert!((ours - kernel).abs() <= 8.0, "ours {ours}, the kernel's {kernel}");
 }
 
+/// The name of a whole disk that was read, and how often.
+fn disk() -> Option<(String, f64)> {
+    let text = proc("diskstats").unwrap();
+    text.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(2);
+        let (name, reads) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        let is_part = fs::exists(format!("/sys/class/block/{name}/partition")).unwrap();
+        (!is_part && reads > 0.0).then_some((name, reads))
+    })
+}
+
+#[test]
+fn disks_and_memory_are_the_kernels() {
+    let collector = integration::Collector::start(None).unwrap();
+    let config = integration::push_config("grpc", collector.grpc, "gzip", "http", "");
+    let agent = Agent::with(&config).start().unwrap();
+    let labels = format!("host=\"{}\",region=\"dev\"", host(&agent));
+    let (name, _) = disk().expect("a machine that has read from no disk");
+    let series = format!("diskio_read_requests_total{{device=\"{name}\",{labels}}}");
+    bracket(|| Ok(disk().context("no disk")?.1), || agent.series(&series));
+
+    let total = number(&proc("meminfo").unwrap(), "MemTotal:").unwrap() as f64 * 1024.0;
+    let states = collector
+        .until(|got| {
+            anyhow::ensure!(got.last("system.memory.limit")?.value == total, "the limit differs");
+            let points = got.of("system.memory.usage");
+            let newest = points.last().context("no usage")?.time;
+            let now = points.into_iter().filter(|point| point.time == newest);
+            Ok(now.map(|point| point.value).collect::<Vec<_>>())
+        })
+        .unwrap();
+    assert_eq!(states.len(), 4);
+    assert_eq!(states.iter().sum::<f64>(), total, "all memory is in one state");
+}
+
 #[test]
 fn pressure_and_free_blocks_are_the_kernels() {
     let collector = integration::Collector::start(None).unwrap();

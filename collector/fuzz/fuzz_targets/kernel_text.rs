@@ -15,4 +15,8 @@ fuzz_target!(|text: &str| {
     parse::stalls(text).for_each(drop);
     parse::neighbors(text);
     parse::neighbor_table(text);
+    parse::protocols(text).for_each(drop);
+    parse::sockets(text).for_each(drop);
+    parse::memory(text).for_each(drop);
+    parse::disks(text).for_each(drop);
 });

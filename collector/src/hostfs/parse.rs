@@ -153,6 +153,31 @@ pub fn sockets(text: &str) -> impl Iterator<Item = (&str, &str, u64)> {
     })
 }
 
+/// Names and bytes of `/proc/meminfo`; lines that count pages of their own are left out.
+pub fn memory(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let kib: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some((name, kib.checked_mul(1024)?))
+    })
+}
+
+/// One block device of `/proc/diskstats` with what it counts: reads, of them merged, sectors and
+/// milliseconds, the same for writes, and the milliseconds it was busy.
+pub fn disks(text: &str) -> impl Iterator<Item = (&str, [u64; 9])> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(2);
+        let name = words.next()?;
+        let mut values = [0; 9];
+        for value in &mut values[..8] {
+            *value = words.next()?.parse().ok()?;
+        }
+        // Between them is what is in flight.
+        values[8] = words.nth(1)?.parse().ok()?;
+        Some((name, values))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,5 +278,21 @@ mod tests {
         let text = "sockets: used 12\nTCP: inuse 1 orphan\nUDP: inuse x mem 3\n";
         let found: Vec<_> = sockets(text).collect();
         assert_eq!(found, [("sockets", "used", 12), ("TCP", "inuse", 1)]);
+    }
+
+    #[test]
+    fn memory_is_in_bytes_and_counts_of_pages_are_left_out() {
+        let text = "MemTotal: 16 kB\nHugePages_Total: 3\nMemFree:   2 kB\njunk\nX: 99999999999999999999 kB\n";
+        assert_eq!(memory(text).collect::<Vec<_>>(), [("MemTotal", 16384), ("MemFree", 2048)]);
+    }
+
+    #[test]
+    fn a_disk_has_nine_counters_on_any_kernel() {
+        let old = "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11\n";
+        let new = " 259       0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n";
+        let expected = [1, 2, 3, 4, 5, 6, 7, 8, 10];
+        assert_eq!(disks(old).collect::<Vec<_>>(), [("sda", expected)]);
+        assert_eq!(disks(new).collect::<Vec<_>>(), [("nvme0n1", expected)]);
+        assert_eq!(disks("8 0 sda 1 2\n8 0\n").count(), 0);
     }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything the agent observes: [`PROBES`] is the table, each entry one file of the same name.
 
+pub mod block;
 pub mod cpu;
+mod devices;
 mod fields;
 mod filter;
 pub mod memory;
@@ -21,12 +23,14 @@ use crate::hostfs::{Files, HostFs, ReadError};
 use crate::kernel::KernelSupport;
 use crate::signal::{Event, Recorder, UnixNanos};
 
+pub use devices::Devices;
 pub use fields::Fields;
 pub use filter::Filter;
 pub use per_container::PerContainer;
 
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[
+    &block::disk::PROBE,
     &cpu::utilization::PROBE,
     &cpu::loadavg::PROBE,
     &cpu::cgroup::PROBE,
@@ -34,6 +38,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &memory::buddyinfo::PROBE,
     &memory::cgroup::PROBE,
     &memory::events::PROBE,
+    &memory::meminfo::PROBE,
     &memory::oom::PROBE,
     &memory::vmstat::PROBE,
     &network::neighbor::PROBE,

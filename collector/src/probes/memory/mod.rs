@@ -4,5 +4,6 @@
 pub mod buddyinfo;
 pub mod cgroup;
 pub mod events;
+pub mod meminfo;
 pub mod oom;
 pub mod vmstat;

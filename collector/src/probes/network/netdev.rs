@@ -14,7 +14,7 @@ use semconv::{MetricDef, attribute, metric};
 use serde::{Deserialize, Serialize};
 
 use crate::hostfs::parse;
-use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
+use crate::probes::{Collect, CollectError, Devices, Filter, Probe, ProbeDef, Started};
 use crate::signal::{Attribute, EntityKind, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
@@ -24,7 +24,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.netdev_stats;
         let filter = Filter::new(&config.device_included, &config.device_excluded);
-        Started::from_files(Netdev { filter, host: Namespace::default(), others: HashMap::new() })
+        Started::from_files(Netdev { filter, host: Devices::default(), others: HashMap::new() })
     },
     decode: None,
 };
@@ -144,24 +144,9 @@ impl Column {
 
 struct Netdev {
     filter: Filter,
-    host: Namespace,
+    host: Devices<16>,
     /// Those of pods and containers, by their inode.
-    others: HashMap<u64, Namespace>,
-}
-
-/// The devices of one network namespace.
-#[derive(Default)]
-struct Namespace {
-    devices: HashMap<String, Device>,
-    collected: Option<UnixNanos>,
-}
-
-struct Device {
-    name: Arc<str>,
-    start: UnixNanos,
-    last: [u64; 16],
-    /// Collection in which it was last seen.
-    seen: UnixNanos,
+    others: HashMap<u64, Devices<16>>,
 }
 
 /// The devices of one file, and whose they are.
@@ -181,7 +166,7 @@ impl Probe for Netdev {
         // Without the right to look there, our own.
         let text = cx.files.first_of(["1/net/dev", "net/dev"])?;
         let found = Found { text, scope: Scope::Host, now, since };
-        self.host.record(&found, &self.filter, &mut out.host());
+        record(&mut self.host, &found, &self.filter, &mut out.host());
         Ok(())
     }
 }
@@ -195,77 +180,35 @@ impl Netdev {
             let is_pod = network.owner.kind == EntityKind::Pod;
             let scope = if is_pod { Scope::Pod } else { Scope::Container };
             let found = Found { text: &text, scope, now, since: network.started };
-            let namespace = self.others.entry(network.id).or_default();
-            namespace.record(&found, &self.filter, &mut out.entity(&network.owner));
+            let devices = self.others.entry(network.id).or_default();
+            record(devices, &found, &self.filter, &mut out.entity(&network.owner));
         }
-        self.others.retain(|_, namespace| namespace.collected == Some(now));
+        self.others.retain(|_, devices| devices.collected() == Some(now));
     }
 }
 
-impl Namespace {
-    fn record(&mut self, found: &Found<'_>, filter: &Filter, out: &mut EntityRecorder<'_>) {
-        for (name, values) in parse::interfaces(found.text) {
-            if filter.passes(name) {
-                self.device(name, values, found).record(found.scope, out);
-            }
+fn record(
+    devices: &mut Devices<16>,
+    found: &Found<'_>,
+    filter: &Filter,
+    out: &mut EntityRecorder<'_>,
+) {
+    for (name, values) in parse::interfaces(found.text) {
+        if !filter.passes(name) {
+            continue;
         }
-        self.devices.retain(|_, device| device.seen == found.now);
-        self.collected = Some(found.now);
-    }
-
-    /// Keeps the device's start: of devices that were there when we came that of their counters,
-    /// else the collection before it appeared or before its counters fell.
-    fn device(&mut self, name: &str, values: [u64; 16], found: &Found<'_>) -> &Device {
-        let since = self.collected.unwrap_or(found.since);
-        let device = self.devices.entry(name.to_owned()).or_insert_with(|| Device {
-            name: name.into(),
-            start: since,
-            last: values,
-            seen: found.now,
-        });
-        if device.last.iter().zip(&values).any(|(last, value)| value < last) {
-            device.start = since;
-        }
-        device.last = values;
-        device.seen = found.now;
-        device
-    }
-}
-
-impl Device {
-    fn record(&self, scope: Scope, out: &mut EntityRecorder<'_>) {
-        for (column, value) in COLUMNS.iter().zip(self.last) {
-            let metric = column.metric(scope);
-            out.sum(metric, column.attributes(metric, &self.name), self.start, value);
+        let device = devices.see(name, values, found.now, found.since);
+        for (column, value) in COLUMNS.iter().zip(device.last) {
+            let metric = column.metric(found.scope);
+            out.sum(metric, column.attributes(metric, &device.name), device.start, value);
         }
     }
+    devices.end(found.now);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn start(namespace: &mut Namespace, name: &str, value: u64, now: UnixNanos) -> UnixNanos {
-        let found = Found { text: "", scope: Scope::Host, now, since: 7 };
-        let start = namespace.device(name, [value; 16], &found).start;
-        namespace.collected = Some(now);
-        start
-    }
-
-    #[test]
-    fn devices_found_at_first_count_since_boot_and_later_ones_since_the_collection_before() {
-        let mut namespace = Namespace::default();
-        assert_eq!(start(&mut namespace, "eth0", 1, 100), 7);
-        assert_eq!(start(&mut namespace, "eth1", 1, 110), 100);
-        assert_eq!(start(&mut namespace, "eth0", 2, 120), 7);
-    }
-
-    #[test]
-    fn counters_that_fall_get_a_new_start() {
-        let mut namespace = Namespace::default();
-        start(&mut namespace, "eth0", 5, 100);
-        assert_eq!(start(&mut namespace, "eth0", 4, 110), 100);
-    }
 
     #[test]
     fn every_column_has_a_metric_for_each_scope_that_carries_its_attributes() {
