@@ -73,11 +73,13 @@ fn every_signal_has_its_probe_and_every_probe_its_signal() {
 }
 
 /// Which of our modules a folder may not use.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     ("probes", &["export", "server", "telemetry", "agent", "collect"]),
     ("export", &["probes", "server", "bpf", "agent"]),
     ("server", &["probes", "bpf", "agent"]),
     ("signal", &["probes", "export", "server", "bpf", "entity", "telemetry", "collect"]),
+    ("entity", &["probes", "export", "server", "bpf", "telemetry", "collect", "kubelet"]),
+    ("kubelet", &["probes", "export", "server", "bpf", "telemetry", "collect"]),
     ("hostfs", &["probes", "export", "server", "bpf", "entity", "telemetry", "signal"]),
     ("bpf", &["probes", "export", "server", "entity", "telemetry", "signal"]),
 ];

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -75,12 +76,32 @@ fn check_record(record: &Record, container: &str, cgroup: &str) {
 }
 
 fn definition(name: &str) -> Option<&'static MetricDef> {
-    for family in family::ALL {
+    for family in family::ALL.iter().filter(|family| !family.grouped) {
         if let Some(word) = name.strip_prefix(family.prefix) {
             return Some(family.field(word)?.metric);
         }
     }
-    metric::ALL.iter().find(|def| def.name == name).copied()
+    metric::ALL.iter().chain(&*OF_GROUPS).find(|def| def.name == name).copied()
+}
+
+/// Metrics of words that have a group, as this kernel has them.
+static OF_GROUPS: LazyLock<Vec<&MetricDef>> = LazyLock::new(of_groups);
+
+fn of_groups() -> Vec<&'static MetricDef> {
+    let mut found = Vec::new();
+    for (file, family, step) in [
+        ("1/net/netstat", &family::NETSTAT, 1),
+        ("1/net/snmp", &family::NETSTAT, 1),
+        ("1/net/sockstat", &family::SOCKSTAT, 2),
+    ] {
+        for line in proc(file).unwrap().lines() {
+            let (group, words) = line.split_once(':').unwrap();
+            let words = words.split_whitespace().step_by(step);
+            let fields = words.filter_map(|word| family.field(&format!("{group}_{word}")));
+            found.extend(fields.map(|field| field.metric));
+        }
+    }
+    found
 }
 
 /// Every point is as the registry says.

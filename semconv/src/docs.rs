@@ -90,12 +90,19 @@ fn legacy_cell(legacy: &LegacyMetric) -> String {
 }
 
 fn family_section(def: &FieldFamily, out: &mut String) {
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "One metric `{}<word>` for each word of the kernel; on the legacy page `{}<word>`. The \
-         first rule that fits a word gives its kind and unit.\n",
+        "One metric `{}<word>` for each word of the kernel; on the legacy page `{}<word>`",
         def.prefix, def.legacy_prefix
     );
+    if !def.legacy_container.is_empty() {
+        let _ = write!(out, ", of containers `{}<word>`", def.legacy_container);
+    }
+    out.push_str(". The first rule that fits a word gives its kind and unit.");
+    if def.grouped {
+        out.push_str(" A word is `<group>_<name>`; the metric has `<group>.<name>` in lower case.");
+    }
+    out.push_str("\n\n");
     out.push_str("| words | instrument | unit | factor |\n|---|---|---|---|\n");
     for rule in def.rules {
         let words = match rule.pattern {

@@ -219,3 +219,40 @@ impl Entities {
         lock(&self.index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_in_its_container_also_below_it() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at("proc/self")).unwrap();
+        let mounts =
+            "cgroup /cgroup/memory cgroup rw,memory 0 0\ncgroup2 /cgroup/v2 cgroup2 rw 0 0\n";
+        fs::write(at("proc/self/mounts"), mounts).unwrap();
+        let id = "ab".repeat(32);
+        fs::create_dir_all(at(&format!("cgroup/memory/docker/{id}/init.scope"))).unwrap();
+        fs::create_dir_all(at("cgroup/v2/docker")).unwrap();
+        let entities = Entities::discover(&Config::default(), &HostFs::new(root.path()));
+        for (pid, cgroup, is_found) in [
+            (10, format!("4:memory:/docker/{id}\n0::/\n"), true),
+            (11, format!("4:memory:/docker/{id}/init.scope\n0::/\n"), true),
+            (12, "4:memory:/\n0::/\n".to_owned(), false),
+            (13, format!("4:memory:/docker/{}\n", "cd".repeat(32)), false),
+            (14, "junk".to_owned(), false),
+        ] {
+            fs::create_dir(at(&format!("proc/{pid}"))).unwrap();
+            fs::write(at(&format!("proc/{pid}/cgroup")), cgroup).unwrap();
+            let found = entities.container_of_process(pid);
+            assert_eq!(
+                found.map(|container| container.id.to_string()),
+                is_found.then(|| id.clone())
+            );
+        }
+        assert!(entities.container_of_process(99).is_none());
+    }
+}

@@ -114,7 +114,8 @@ impl Networks {
         let started = first.started;
         let wanted = users.iter().find(|(container, _)| container.is_collected());
         // Only what holds the namespace is left: the pod is still there.
-        let (named, _) = wanted.or_else(|| users.iter().find(|(c, _)| c.is_sandbox))?;
+        let sandbox = || users.iter().find(|(found, _)| found.is_sandbox && found.is_selected);
+        let (named, _) = wanted.or_else(sandbox)?;
         let owner = match named.resource.get(&attribute::K8S_POD_UID) {
             Some(_) => self.pod(&named.resource),
             None => Arc::clone(&named.resource),
