@@ -10,6 +10,7 @@ mod engine;
 mod received;
 mod watch;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,9 +45,16 @@ pub fn wait_for<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Re
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Below those that the kernel gives to clients
+/// (`net.ipv4.ip_local_port_range`), so that none of them has it before its server does.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    for _ in 0..100 {
+        let port = 10_000 + (RandomState::new().build_hasher().finish() % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between 10000 and 30000 is free")
 }
 
 /// The root of the project.

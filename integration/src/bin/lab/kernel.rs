@@ -123,7 +123,11 @@ impl Apt {
     }
 
     fn newest_image(&self, version: &str) -> Result<String> {
-        let pattern = format!("^linux-image-{}\\..*-amd64$", version.replace('.', "\\."));
+        let wanted = match version {
+            "newest" => "[0-9]".to_owned(),
+            version => format!("{}\\.", version.replace('.', "\\.")),
+        };
+        let pattern = format!("^linux-image-{wanted}.*-amd64$");
         let is_plain =
             |name: &String| !["cloud", "-rt-", "unsigned"].iter().any(|word| name.contains(word));
         let images = self.names(&pattern)?.into_iter().filter(is_plain);
