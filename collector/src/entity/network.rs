@@ -34,6 +34,14 @@ pub struct Network {
     pub started: UnixNanos,
 }
 
+impl Network {
+    /// The text of `/proc/<pid>/net/<name>` in it; `None` where it has just gone. Not kept open: an
+    /// open file would keep the namespace, with its devices, beyond the end of its containers.
+    pub fn read(&self, fs: &HostFs, name: &str) -> Option<String> {
+        fs.read_proc(&format!("{}/net/{name}", self.process)).ok()
+    }
+}
+
 /// The network namespaces of one collection, looked at when they are first asked for.
 #[derive(Debug)]
 pub struct Networks {

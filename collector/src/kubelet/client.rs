@@ -148,23 +148,29 @@ impl Kubelet {
         Ok(usual.into_iter().find_map(|path| Some((path.clone(), fs::read(path).ok()?))))
     }
 
-    fn identity(&self) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
+    /// The files of our certificate and its key.
+    fn identity_files(&self) -> impl Iterator<Item = &Path> {
         let (set, old) =
             (&self.config.kubelet_client_cert_path, &self.config.kubelet_pod_client_cert_path);
         let paths = if set.is_empty() { old } else { set };
+        paths.split(',').map(str::trim).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    fn identity(&self) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
+        let Some(first) = self.identity_files().next() else { return Ok(None) };
         let mut pem = Vec::new();
-        for path in paths.split(',').map(str::trim).filter(|path| !path.is_empty()) {
-            pem.extend(open("KubeletClientCertPath", Path::new(path))?);
+        for path in self.identity_files() {
+            pem.extend(open("KubeletClientCertPath", path)?);
             pem.push(b'\n');
         }
-        Ok((!pem.is_empty()).then(|| (PathBuf::from(paths), pem)))
+        Ok(Some((first.to_owned(), pem)))
     }
 
     fn token(&self) -> Result<Option<String>, String> {
         let set = &self.config.kubelet_token_path;
         let bytes = if !set.as_os_str().is_empty() {
             open("KubeletTokenPath", set)?
-        } else if self.identity()?.is_none() {
+        } else if self.identity_files().next().is_none() {
             fs::read(Path::new(SERVICE_ACCOUNT).join("token")).unwrap_or_default()
         } else {
             Vec::new()

@@ -24,9 +24,9 @@ use crate::kernel::KernelSupport;
 use crate::signal::{Event, Recorder, UnixNanos};
 
 pub use devices::Devices;
-pub use fields::Fields;
+pub use fields::{Fields, Words};
 pub use filter::Filter;
-pub use per_container::PerContainer;
+pub use per_container::{ContainerFiles, PerContainer};
 
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[

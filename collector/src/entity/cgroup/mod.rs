@@ -22,7 +22,6 @@ use super::names::Namer;
 use super::path::container_at;
 use super::runtime::RuntimeFacts;
 use crate::hostfs::{CgroupMount, HostFs};
-use crate::kernel::unix_now;
 
 pub use ended::Keep;
 pub use first::first_process;
@@ -268,7 +267,7 @@ impl CgroupIndex {
         let container: Arc<str> = container_at(Path::new(&*path))?.id.into();
         let mut own = None;
         if !self.containers.contains_key(&container) {
-            self.found(&path, unix_now(), now)?;
+            self.found(&path, now)?;
             own = Some(Arc::clone(&container)).filter(|id| self.end_container(id, &path, now));
         }
         let cgroup =

@@ -139,8 +139,7 @@ impl CgroupIndex {
             self.census.over_bound += 1;
             return around.cloned();
         }
-        let started = self.first_started(path);
-        let container = self.found(path, started, now).or_else(|| around.cloned());
+        let container = self.found(path, now).or_else(|| around.cloned());
         if let Some(old) = self.cgroups.get(&id)
             && self.present.get(&old.path) == Some(&id)
         {
@@ -153,23 +152,17 @@ impl CgroupIndex {
         container
     }
 
-    /// When the first process of the container at `path` started; now where it has none yet.
+    /// When the first process of the container at `path` started; now where it has none.
     fn first_started(&self, path: &str) -> UnixNanos {
-        let is_container = container_at(Path::new(path)).is_some();
-        let folder = is_container.then(|| self.folder(path)).flatten();
-        let process = folder.and_then(|folder| first::first_process(&folder));
+        let process = self.folder(path).and_then(|folder| first::first_process(&folder));
         let started = process.and_then(|pid| first::started(&self.fs, pid));
         started.unwrap_or_else(unix_now)
     }
 
     /// The id of the container whose own cgroup is at `path`.
-    pub(super) fn found(
-        &mut self,
-        path: &Arc<str>,
-        started: UnixNanos,
-        now: Instant,
-    ) -> Option<Arc<str>> {
+    pub(super) fn found(&mut self, path: &Arc<str>, now: Instant) -> Option<Arc<str>> {
         let name = container_at(Path::new(&**path))?;
+        let started = self.first_started(path);
         let facts = self.containers.get(name.id).and_then(|known| known.facts.clone());
         let container = Arc::new(self.namer.container(path, started, facts.as_deref())?);
         let id = Arc::clone(&container.id);

@@ -4,7 +4,7 @@
 
 mod number;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, LegacyScope, MetricDef, attribute};
@@ -52,10 +52,14 @@ struct Family {
 /// The page. Families and series are sorted, so that two pages can be compared.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let mut families = BTreeMap::new();
-    let containers = labels_of(snapshot, |_| true);
+    let (containers, by_pod) = labels_of_containers(snapshot);
     for entity in &snapshot.entities {
         let is_host = entity.resource.kind == EntityKind::Host;
-        let own = whose(&entity.resource, snapshot);
+        // HUATUO knows no pods, and shows what is a pod's with each of its containers.
+        let own = match entity.resource.kind {
+            EntityKind::Pod => by_pod.get(&*entity.resource.identity).cloned().unwrap_or_default(),
+            EntityKind::Host | EntityKind::Container => vec![common_labels(&entity.resource)],
+        };
         for point in &entity.points {
             for legacy in point.metric.legacy {
                 let whose = match legacy.scope {
@@ -72,20 +76,16 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     print(&families, format)
 }
 
-/// Labels of all whom an entity's points are shown for: HUATUO knows no pods, and shows what is a
-/// pod's with each of its containers.
-fn whose(resource: &Resource, snapshot: &Snapshot) -> Vec<Labels> {
-    if resource.kind != EntityKind::Pod {
-        return vec![common_labels(resource)];
-    }
-    labels_of(snapshot, |container| container.text(&attribute::K8S_POD_UID) == &*resource.identity)
-}
-
-/// Labels of the containers that are wanted.
-fn labels_of(snapshot: &Snapshot, is_wanted: impl Fn(&Resource) -> bool) -> Vec<Labels> {
+/// Labels of all containers, and of those of each pod by its UID.
+fn labels_of_containers(snapshot: &Snapshot) -> (Vec<Labels>, HashMap<&str, Vec<Labels>>) {
+    let (mut all, mut by_pod) = (Vec::new(), HashMap::<_, Vec<Labels>>::new());
     let entities = snapshot.entities.iter().map(|entity| &*entity.resource);
-    let containers = entities.filter(|entity| entity.kind == EntityKind::Container);
-    containers.filter(|container| is_wanted(container)).map(common_labels).collect()
+    for container in entities.filter(|entity| entity.kind == EntityKind::Container) {
+        let labels = common_labels(container);
+        by_pod.entry(container.text(&attribute::K8S_POD_UID)).or_default().push(labels.clone());
+        all.push(labels);
+    }
+    (all, by_pod)
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -7,9 +7,11 @@
 use semconv::{MetricDef, metric};
 
 use super::in_mode;
-use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
+use crate::hostfs::{CgroupFiles, parse};
 use crate::kernel::ticks_per_second;
-use crate::probes::{Collect, CollectError, PerContainer, Probe, ProbeDef, Started};
+use crate::probes::{
+    Collect, CollectError, ContainerFiles, PerContainer, Probe, ProbeDef, Started,
+};
 use crate::signal::{EntityRecorder, Recorder, UnixNanos};
 
 /// The probe.
@@ -18,30 +20,21 @@ pub static PROBE: ProbeDef = ProbeDef {
     legacy_names: &["cpu_stat"],
     start: |cx| {
         Started::from_files(CgroupCpu {
-            fs: cx.fs.clone(),
-            cpu: cx.fs.controller("cpu"),
-            accounting: cx.fs.controller("cpuacct"),
+            cpu: ContainerFiles::new(cx.fs, "cpu"),
+            accounting: ContainerFiles::new(cx.fs, "cpuacct"),
             hertz: ticks_per_second() as f64,
-            containers: PerContainer::default(),
+            last: PerContainer::default(),
         })
     },
     decode: None,
 };
 
 struct CgroupCpu {
-    fs: HostFs,
-    cpu: Option<CgroupMount>,
+    cpu: ContainerFiles,
     /// The hierarchy that counts CPU time: on v2 the same.
-    accounting: Option<CgroupMount>,
+    accounting: ContainerFiles,
     hertz: f64,
-    containers: PerContainer<Watched>,
-}
-
-/// One container between two collections.
-struct Watched {
-    cpu: Option<CgroupFiles>,
-    accounting: Option<CgroupFiles>,
-    last: Option<(UnixNanos, Usage)>,
+    last: PerContainer<Option<(UnixNanos, Usage)>>,
 }
 
 /// Seconds since the cgroup was made.
@@ -65,34 +58,29 @@ impl Probe for CgroupCpu {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let (now, hertz) = (cx.now, self.hertz);
         let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
-        let (fs, cpu, accounting) = (&self.fs, &self.cpu, &self.accounting);
         for container in cx.entities.containers() {
-            let open = |mount: &Option<CgroupMount>| {
-                mount.as_ref().map(|mount| CgroupFiles::new(fs, mount, &container.path))
-            };
-            let watched = self.containers.of(&container, now, || Watched {
-                cpu: open(cpu),
-                accounting: open(accounting),
-                last: None,
-            });
             let mut entity = out.entity(&container.resource);
-            let limit = watched.cpu.as_mut().and_then(limit);
-            if let Some(files) = &mut watched.cpu {
+            let mut files = self.cpu.of(&container, now);
+            let limit = files.as_mut().and_then(|files| limit(files));
+            if let Some(files) = files {
                 record_limit(limit, limit.unwrap_or(online), container.started, &mut entity);
                 let v1 = files.v1;
                 let text = files.read("cpu.stat").unwrap_or_default();
                 record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
             }
-            let usage = watched.accounting.as_mut().and_then(|files| usage(files, hertz));
-            if let Some(usage) = usage {
+            let files = self.accounting.of(&container, now);
+            if let Some(usage) = files.and_then(|files| usage(files, hertz)) {
                 record_usage(usage, container.started, &mut entity);
-                if let Some((at, last)) = watched.last.replace((now, usage)) {
+                let last = self.last.of(&container, now, || None);
+                if let Some((at, last)) = last.replace((now, usage)) {
                     let seconds = now.saturating_sub(at) as f64 / 1e9;
                     record_share(last, usage, seconds * limit.unwrap_or(online), &mut entity);
                 }
             }
         }
-        self.containers.retain_seen(now);
+        self.cpu.retain_seen(now);
+        self.accounting.retain_seen(now);
+        self.last.retain_seen(now);
         Ok(())
     }
 }

@@ -7,9 +7,9 @@
 use semconv::{family, metric};
 
 use crate::entity::Container;
-use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
+use crate::hostfs::parse;
 use crate::probes::{
-    Collect, CollectError, Fields, Filter, PerContainer, Probe, ProbeDef, Started,
+    Collect, CollectError, ContainerFiles, Fields, Filter, Probe, ProbeDef, Started,
 };
 use crate::signal::{EntityRecorder, Recorder};
 
@@ -21,10 +21,8 @@ pub static PROBE: ProbeDef = ProbeDef {
         let config = &cx.config.metric_collector.vmstat;
         let filter = Filter::new(&config.included_on_container, &config.excluded_on_container);
         Started::from_files(CgroupMemory {
-            fs: cx.fs.clone(),
-            mount: cx.fs.controller("memory"),
             fields: Fields::new(&family::MEMORY_STAT, filter),
-            containers: PerContainer::default(),
+            files: ContainerFiles::new(cx.fs, "memory"),
         })
     },
     decode: None,
@@ -40,30 +38,26 @@ const NAMES_OF_V2: [(&str, &str); 5] = [
 ];
 
 struct CgroupMemory {
-    fs: HostFs,
-    mount: Option<CgroupMount>,
     fields: Fields,
-    containers: PerContainer<CgroupFiles>,
+    files: ContainerFiles,
 }
 
 impl Probe for CgroupMemory {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let (fs, Some(mount)) = (&self.fs, &self.mount) else { return Ok(()) };
         for container in cx.entities.containers() {
-            let open = || CgroupFiles::new(fs, mount, &container.path);
-            let files = self.containers.of(&container, cx.now, open);
+            let Some(files) = self.files.of(&container, cx.now) else { break };
+            let v1 = files.v1;
             let mut entity = out.entity(&container.resource);
-            let usage =
-                files.number(if mount.v1 { "memory.usage_in_bytes" } else { "memory.current" });
+            let usage = files.number(if v1 { "memory.usage_in_bytes" } else { "memory.current" });
             let Some(text) = files.read("memory.stat") else { continue };
-            record_usage(usage, text, mount.v1, &container, &mut entity);
-            for (word, value) in words(text, mount.v1) {
+            record_usage(usage, text, v1, &container, &mut entity);
+            for (word, value) in words(text, v1) {
                 if let Some((metric, value)) = self.fields.read(word, value) {
                     entity.sum(metric, Vec::new(), container.started, value);
                 }
             }
         }
-        self.containers.retain_seen(cx.now);
+        self.files.retain_seen(cx.now);
         Ok(())
     }
 }

@@ -3,15 +3,16 @@
 //! Source: `memory.events` of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst); mainline v1 has
 //! none.   Signals: `linux.cgroup.memory.events`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use semconv::{attribute, metric};
 use serde::{Deserialize, Serialize};
 
-use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
-use crate::probes::{Collect, CollectError, Filter, PerContainer, Probe, ProbeDef, Started};
+use crate::hostfs::parse;
+use crate::probes::{
+    Collect, CollectError, ContainerFiles, Filter, Probe, ProbeDef, Started, Words,
+};
 use crate::signal::{Recorder, Value};
 
 /// The probe.
@@ -21,11 +22,8 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.memory_events;
         Started::from_files(MemoryEvents {
-            fs: cx.fs.clone(),
-            mount: cx.fs.controller("memory"),
-            filter: Filter::new(&config.included, &config.excluded),
-            words: HashMap::new(),
-            containers: PerContainer::default(),
+            words: Words::new(Filter::new(&config.included, &config.excluded)),
+            files: ContainerFiles::new(cx.fs, "memory"),
         })
     },
     decode: None,
@@ -44,44 +42,25 @@ pub struct MemoryEventsConfig {
 }
 
 struct MemoryEvents {
-    fs: HostFs,
-    mount: Option<CgroupMount>,
-    filter: Filter,
-    /// The text of each word that passes the filter, made once.
-    words: HashMap<String, Option<Arc<str>>>,
-    containers: PerContainer<CgroupFiles>,
+    words: Words<Arc<str>>,
+    files: ContainerFiles,
 }
 
 impl Probe for MemoryEvents {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let (fs, Some(mount)) = (&self.fs, &self.mount) else { return Ok(()) };
         for container in cx.entities.containers() {
-            let open = || CgroupFiles::new(fs, mount, &container.path);
-            let files = self.containers.of(&container, cx.now, open);
+            let Some(files) = self.files.of(&container, cx.now) else { break };
             let Some(text) = files.read("memory.events") else { continue };
             let mut entity = out.entity(&container.resource);
             for (word, count) in parse::fields(text) {
-                let Some(word) = known(&mut self.words, &self.filter, word) else { continue };
+                let Some(word) = self.words.get(word, |word| Some(word.into())) else { continue };
                 let attributes =
                     vec![(&attribute::LINUX_CGROUP_MEMORY_EVENT_NAME, Value::Str(word))];
                 let def = &metric::LINUX_CGROUP_MEMORY_EVENTS;
                 entity.sum(def, attributes, container.started, count);
             }
         }
-        self.containers.retain_seen(cx.now);
+        self.files.retain_seen(cx.now);
         Ok(())
     }
-}
-
-fn known(
-    words: &mut HashMap<String, Option<Arc<str>>>,
-    filter: &Filter,
-    word: &str,
-) -> Option<Arc<str>> {
-    if let Some(known) = words.get(word) {
-        return known.clone();
-    }
-    let text = filter.passes(word).then(|| Arc::from(word));
-    words.insert(word.to_owned(), text.clone());
-    text
 }

@@ -25,11 +25,11 @@ struct Neighbors;
 
 impl Probe for Neighbors {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let (fs, start) = (cx.files.host().clone(), cx.boot_time);
+        let (fs, start) = (cx.files.host(), cx.boot_time);
         let count = &metric::LINUX_NETWORK_NEIGHBOR_ENTRY_COUNT;
         for network in cx.networks.list(cx.entities, cx.now) {
             // A namespace that goes while we look costs its own point only.
-            let Ok(text) = fs.read_proc(&format!("{}/net/arp", network.process)) else { continue };
+            let Some(text) = network.read(fs, "arp") else { continue };
             let mut owner = out.entity(&network.owner);
             owner.sum(count, ipv4(), network.started, parse::neighbors(&text));
         }

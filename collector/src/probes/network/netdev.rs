@@ -2,9 +2,6 @@
 //! Traffic of network devices: of the host, and of each network namespace of pods and containers.
 //! Source: `/proc/<pid>/net/dev` (net/core/net-procfs.c).   Signals: `system.network.*`,
 //! `k8s.pod.network.*`, `container.network.io`, `linux.network.interface.*`.
-//!
-//! The files of namespaces are not kept open: an open one would keep a namespace whose containers
-//! have ended, with its devices.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -176,7 +173,7 @@ impl Netdev {
     fn collect_others(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) {
         let (fs, now) = (cx.files.host(), cx.now);
         for network in cx.networks.list(cx.entities, now) {
-            let Ok(text) = fs.read_proc(&format!("{}/net/dev", network.process)) else { continue };
+            let Some(text) = network.read(fs, "dev") else { continue };
             let is_pod = network.owner.kind == EntityKind::Pod;
             let scope = if is_pod { Scope::Pod } else { Scope::Container };
             let found = Found { text: &text, scope, now, since: network.started };

@@ -48,13 +48,12 @@ struct Columns {
 
 impl Probe for Netstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let fs = cx.files.host().clone();
+        let fs = cx.files.host();
         for network in cx.networks.list(cx.entities, cx.now) {
             let mut owner = out.entity(&network.owner);
             for (name, _) in FILES {
                 // A namespace that goes while we look costs its own points only.
-                let path = format!("{}/net/{name}", network.process);
-                let Ok(text) = fs.read_proc(&path) else { continue };
+                let Some(text) = network.read(fs, name) else { continue };
                 let of_tcp = |group: &str| OF_NAMESPACES.contains(&group);
                 self.columns.record(&text, of_tcp, network.started, &mut owner);
             }

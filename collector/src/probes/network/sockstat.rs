@@ -27,11 +27,10 @@ struct Sockstat {
 
 impl Probe for Sockstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let fs = cx.files.host().clone();
+        let fs = cx.files.host();
         for network in cx.networks.list(cx.entities, cx.now) {
             // A namespace that goes while we look costs its own points only.
-            let path = format!("{}/net/sockstat", network.process);
-            let Ok(text) = fs.read_proc(&path) else { continue };
+            let Some(text) = network.read(fs, "sockstat") else { continue };
             self.record(&text, false, network.started, &mut out.entity(&network.owner));
         }
         let text = cx.files.first_of(["1/net/sockstat", "net/sockstat"])?;

@@ -6,8 +6,10 @@
 
 use semconv::{MetricDef, attribute, metric};
 
-use crate::hostfs::{CgroupFiles, CgroupMount, HostFs, parse};
-use crate::probes::{Collect, CollectError, PerContainer, Probe, ProbeDef, StartContext, Started};
+use crate::hostfs::parse;
+use crate::probes::{
+    Collect, CollectError, ContainerFiles, Probe, ProbeDef, StartContext, Started,
+};
 use crate::signal::{Attribute, Recorder, Value};
 
 /// The probe.
@@ -69,19 +71,12 @@ fn start(cx: &StartContext<'_>) -> Started {
     // Left out of the kernel, or turned off until it boots with psi=1.
     match cx.fs.read_proc("pressure/cpu") {
         Err(error) => Started::failed(error.into(), Vec::new()),
-        Ok(_) => Started::from_files(Pressure {
-            fs: cx.fs.clone(),
-            // Only v2 has files of pressure.
-            mount: cx.fs.controller("memory").filter(|mount| !mount.v1),
-            containers: PerContainer::default(),
-        }),
+        Ok(_) => Started::from_files(Pressure { files: ContainerFiles::new(cx.fs, "memory") }),
     }
 }
 
 struct Pressure {
-    fs: HostFs,
-    mount: Option<CgroupMount>,
-    containers: PerContainer<CgroupFiles>,
+    files: ContainerFiles,
 }
 
 impl Probe for Pressure {
@@ -109,10 +104,10 @@ impl Probe for Pressure {
 
 impl Pressure {
     fn collect_containers(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) {
-        let (fs, Some(mount)) = (&self.fs, &self.mount) else { return };
         for container in cx.entities.containers() {
-            let open = || CgroupFiles::new(fs, mount, &container.path);
-            let files = self.containers.of(&container, cx.now, open);
+            // Only v2 has files of pressure.
+            let files = self.files.of(&container, cx.now).filter(|files| !files.v1);
+            let Some(files) = files else { break };
             let mut entity = out.entity(&container.resource);
             for (file, resource) in OF_CGROUP {
                 for stall in files.read(file).into_iter().flat_map(parse::stalls) {
@@ -124,7 +119,7 @@ impl Pressure {
                 }
             }
         }
-        self.containers.retain_seen(cx.now);
+        self.files.retain_seen(cx.now);
     }
 }
 
