@@ -97,11 +97,11 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
     let agent = Agent::with(&config(&collector)).start().unwrap();
     let id = container_id(0x62);
     let mut cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
-    // 20 MB in a variable of the shell.
-    let fill = "timeout 10 sh -c 'x=$(head -c 20000000 /dev/zero | tr \"\\\\0\" x); sleep 8'";
-    let (kernel, ours) = std::thread::scope(|scope| {
-        let running = scope.spawn(|| cgroup.run(fill, 1));
-        let found = collector.until(|got| {
+    // 20 MB in a variable of a shell, which stops itself and holds them until it is killed.
+    let fill = "sh -c 'x=$(head -c 20000000 /dev/zero | tr \"\\\\0\" x); kill -STOP $$'";
+    let held = cgroup.hold(fill).unwrap();
+    let (kernel, ours) = collector
+        .until(|got| {
             let anon = last(got, "container.memory.rss", &id)?;
             ensure!(anon.value > 15e6, "{} bytes", anon.value);
             let text = cgroup.read("memory", "memory.stat")?;
@@ -111,10 +111,8 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
             let off = anon.value / kernel - 1.0;
             ensure!(off.abs() < 0.1, "ours {}, the kernel's {kernel}", anon.value);
             Ok((kernel, collector.received()?))
-        });
-        running.join().unwrap().unwrap();
-        found.unwrap()
-    });
+        })
+        .unwrap();
     let rss = last(&ours, "container.memory.rss", &id).unwrap();
     assert!((rss.value / kernel - 1.0).abs() < 0.1, "ours {}, the kernel's {kernel}", rss.value);
     let usage = last(&ours, "container.memory.usage", &id).unwrap().value;
@@ -127,6 +125,7 @@ fn memory_of_a_container_is_the_kernels_and_its_series_end_with_it() {
     let series = format!("memory_vmstat_container_active_anon{{container_host=\"{short}\"");
     assert!(page.contains(&series), "{series}");
 
+    drop(held);
     cgroup.remove().unwrap();
     let end = collector.until(|got| Ok(last(got, "container.memory.usage", &id)?.time)).unwrap();
     collector

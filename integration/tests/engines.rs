@@ -36,7 +36,7 @@ fn a_container_of_podman_is_known_by_its_name_within_a_second() {
     let collector = Collector::start(None).unwrap();
     let agent = Agent::with(&config(&collector)).start().unwrap();
     let podman = Podman::new("huatuo-test-named").unwrap();
-    let id = podman.run(&[], &["sleep", "60"]).unwrap();
+    let id = podman.run(&[], &["sleep", "600"]).unwrap();
     let begin = Instant::now();
     wait_for(Duration::from_secs(5), || {
         let running = agent.status()?["containers"]["running"].as_u64();
@@ -87,7 +87,7 @@ fn a_pods_containers_of_containerd_are_named_and_what_holds_its_namespaces_is_no
     let agent = Agent::with(&config(&collector)).start().unwrap();
     let [pause, app, proxy] = [0xc0, 0xc1, 0xc2].map(container_id);
     let path = |id: &str| format!("/kubepods/burstable/pod{UID}/{id}");
-    let sleep = ["/bin/sleep", "120"];
+    let sleep = ["/bin/sleep", "600"];
     containerd.run(&pause, &path(&pause), &notes("sandbox", ""), &sleep).unwrap();
     containerd.run(&app, &path(&app), &notes("container", "app"), &sleep).unwrap();
     containerd.run(&proxy, &path(&proxy), &notes("container", "istio-proxy"), &sleep).unwrap();

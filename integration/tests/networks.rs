@@ -15,7 +15,7 @@ const HOST_UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9a00";
 
 /// A process in a network namespace of its own with a device `eth0`.
 fn isolated(cgroup: &Cgroup) -> Held {
-    let held = cgroup.hold("unshare --net sleep 60").unwrap();
+    let held = cgroup.hold("unshare --net sleep 600").unwrap();
     let pid = held.pid().to_string();
     integration::wait_for(std::time::Duration::from_secs(5), || {
         let [own, host] =
@@ -69,9 +69,9 @@ fn a_pods_traffic_is_the_pods_and_each_of_its_containers_on_the_legacy_page() {
     let (one, two) = (of_pod(&first), of_pod(&second));
     let held = isolated(&one);
     let target = held.pid();
-    let shares = two.hold(&format!("nsenter --net --target {target} sleep 60")).unwrap();
+    let shares = two.hold(&format!("nsenter --net --target {target} sleep 600")).unwrap();
     let host = Cgroup::new(&format!("kubepods/pod{HOST_UID}/{on_host}")).unwrap();
-    let of_host = host.hold("sleep 60").unwrap();
+    let of_host = host.hold("sleep 600").unwrap();
 
     let before = sent(target);
     // Neighbour solicitation of IPv6 is traffic enough.
