@@ -24,6 +24,7 @@ pub mod hostfs;
 pub mod journal;
 pub mod kernel;
 pub mod kubelet;
+pub mod netlink;
 pub mod probes;
 pub mod server;
 pub mod signal;

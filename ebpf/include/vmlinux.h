@@ -104,6 +104,10 @@ struct signal_struct {
 };
 
 struct task_struct {
+	unsigned int flags;
+	unsigned int __state;
+	int exit_state;
+	unsigned in_iowait : 1;
 	int pid;
 	int tgid;
 	char comm[16];
@@ -113,8 +117,75 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+/* Until v5.13. */
+struct task_struct___state {
+	long state;
+};
+
+struct sock_common {
+	volatile unsigned char skc_state;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
+};
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+
+struct bio {
+	struct blkcg_gq *bi_blkg;
+};
+
+struct gendisk {
+	int major;
+	int first_minor;
+};
+
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	struct bio *bio;
+	u64 start_time_ns;
+};
+
+/* Until v5.16. */
+struct request___rq_disk {
+	struct gendisk *rq_disk;
+};
+
+/* Until v6.17: when the bio was submitted, in the low 51 bits. */
+struct bio_issue {
+	u64 value;
+};
+struct bio___bi_issue {
+	struct bio_issue bi_issue;
 };
 
 enum oom_constraint {

@@ -3,7 +3,8 @@
 
 use crate::load::{Entry, Registry};
 use crate::model::{
-    Attribute, AttributeType, Event, LegacyEvent, LegacyMetric, Metric, PlainType, Status,
+    Attribute, AttributeType, Event, LegacyEvent, LegacyMetric, Metric, PlainType,
+    RequirementLevel, Status,
 };
 use crate::resolve::carried;
 
@@ -91,22 +92,25 @@ fn metric(entry: &Entry<Metric>) -> String {
     format!(
         "/// `{name}` in `{unit}`: {brief}\npub static {}: MetricDef = MetricDef {{ \
          name: {name:?}, instrument: Instrument::{instrument:?}, unit: {unit:?}, brief: {brief:?}, \
-         probe: {:?}, attributes: &{}, bounds: &{:?}, legacy: &[{legacy}] }};\n",
+         probe: {:?}, attributes: &{}, bounds: &{:?}, opt_in: {}, legacy: &[{legacy}] }};\n",
         constant(name),
         annotations.probe,
         references(&keys),
         annotations.bounds,
+        matches!(entry.item.requirement_level, RequirementLevel::OptIn),
     )
 }
 
 fn legacy_metric(legacy: &LegacyMetric) -> String {
-    let LegacyMetric { name, kind, help, factor, labels, select, zones, scope } = legacy;
-    let labels: String = labels
+    let LegacyMetric { name, kind, help, factor, zones, skip_below, pages, scope, .. } = legacy;
+    let labels: String = legacy
+        .labels
         .0
         .iter()
         .map(|(label, key)| format!("({label:?}, &attribute::{}), ", constant(key)))
         .collect();
-    let select: String = select
+    let select: String = legacy
+        .select
         .0
         .iter()
         .map(|(key, values)| {
@@ -116,8 +120,10 @@ fn legacy_metric(legacy: &LegacyMetric) -> String {
         .collect();
     format!(
         "LegacyMetric {{ name: {name:?}, kind: LegacyKind::{kind:?}, help: {help:?}, \
-         factor: {factor:?}, labels: &[{labels}], select: &[{select}], zones: &{zones:?}, \
-         scope: LegacyScope::{scope:?} }}, "
+         factor: {factor:?}, labels: &[{labels}], words: &{:?}, select: &[{select}], \
+         zones: &{zones:?}, skip_below: {skip_below}, pages: {pages}, \
+         scope: LegacyScope::{scope:?} }}, ",
+        legacy.words.0,
     )
 }
 

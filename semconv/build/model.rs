@@ -151,8 +151,7 @@ pub struct Metric {
     pub brief: String,
     #[serde(rename = "stability")]
     pub _stability: Stability,
-    #[serde(rename = "requirement_level")]
-    pub _requirement_level: RequirementLevel,
+    pub requirement_level: RequirementLevel,
     #[serde(default)]
     pub attributes: Vec<AttributeRef>,
     pub entity_associations: Vec<String>,
@@ -216,8 +215,17 @@ pub struct LegacyMetric {
     pub labels: Ordered<String>,
     #[serde(default)]
     pub select: Ordered<Vec<String>>,
+    /// What a label says instead of the attribute's value.
+    #[serde(default)]
+    pub words: Ordered<String>,
     #[serde(default)]
     pub zones: Vec<f64>,
+    /// What lies below the first edge is left out, and zone 0 begins there.
+    #[serde(default)]
+    pub skip_below: bool,
+    /// Bytes are shown as pages of the machine.
+    #[serde(default)]
+    pub pages: bool,
     /// Whose points it shows, where the metric is of both.
     #[serde(default)]
     pub scope: LegacyScope,

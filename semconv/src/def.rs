@@ -61,6 +61,8 @@ pub struct MetricDef {
     pub attributes: &'static [&'static AttributeDef],
     /// Upper inclusive bucket bounds of a histogram, ascending, in [`MetricDef::unit`].
     pub bounds: &'static [f64],
+    /// Too many series for what most need: not pushed, on the legacy page only.
+    pub opt_in: bool,
     /// How it looks on the legacy Prometheus page; empty when HUATUO has no such metric.
     pub legacy: &'static [LegacyMetric],
 }
@@ -99,11 +101,17 @@ pub struct LegacyMetric {
     pub factor: f64,
     /// Label names beside the common ones, each with the attribute that fills it.
     pub labels: &'static [(&'static str, &'static AttributeDef)],
+    /// What labels say instead of an attribute's value.
+    pub words: &'static [(&'static str, &'static str)],
     /// Which points count.
     pub select: &'static [Select],
     /// Upper edges of HUATUO's `zone` label, a subset of the histogram's bounds; the last zone is
     /// open. Empty for metrics that are not zoned.
     pub zones: &'static [f64],
+    /// What lies below the first edge is left out, and zone 0 begins there.
+    pub skip_below: bool,
+    /// Bytes are shown as pages of the machine.
+    pub pages: bool,
     /// Whose points it shows, where the metric is of hosts and containers.
     pub scope: LegacyScope,
 }

@@ -49,6 +49,9 @@ fn metric_row(def: &MetricDef, out: &mut String) {
         let bounds: Vec<String> = def.bounds.iter().map(ToString::to_string).collect();
         let _ = write!(brief, " Bounds: {}.", bounds.join(", "));
     }
+    if def.opt_in {
+        brief.push_str(" On the legacy page only.");
+    }
     let is_in = |all: &[&MetricDef]| all.iter().any(|other| other.name == def.name);
     let whose = match (is_in(metric::UPSTREAM), is_in(metric::DEFACTO)) {
         (true, _) => " *upstream*",

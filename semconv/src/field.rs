@@ -123,6 +123,7 @@ impl FieldFamily {
             probe: self.probe,
             attributes: &[],
             bounds: &[],
+            opt_in: false,
             legacy: Vec::leak(self.legacy(word, rule)),
         }
     }
@@ -146,8 +147,11 @@ impl FieldFamily {
             help,
             factor: 1.0 / rule.factor as f64,
             labels: &[],
+            words: &[],
             select: &[],
             zones: &[],
+            skip_below: false,
+            pages: false,
             scope,
         };
         if self.legacy_container.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use aya::programs::{BtfTracePoint, FEntry, KProbe, Program, ProgramError, RawTracePoint};
+use aya::programs::{BtfTracePoint, FEntry, Iter, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 use serde::Serialize;
 
@@ -22,6 +22,10 @@ pub enum Way {
     Fentry,
     /// Entry of a kernel function, by breakpoint or ftrace.
     Kprobe,
+    /// Not attached: run over all objects of a kind when it is asked to ([`Object::walk`]).
+    ///
+    /// [`Object::walk`]: super::Object::walk
+    Iter,
 }
 
 impl Way {
@@ -32,6 +36,7 @@ impl Way {
             Way::RawTp => "raw_tp",
             Way::Fentry => "fentry",
             Way::Kprobe => "kprobe",
+            Way::Iter => "iter",
         }
     }
 }
@@ -43,6 +48,20 @@ pub struct Twin {
     pub way: Way,
     /// Its name in the object.
     pub program: &'static str,
+    /// Where it attaches, if not at the hook's target: kernels rename their functions.
+    pub at: Option<&'static str>,
+}
+
+impl Twin {
+    /// A program at the hook's target.
+    pub const fn new(way: Way, program: &'static str) -> Self {
+        Self { way, program, at: None }
+    }
+
+    /// A program at another function.
+    pub const fn at(way: Way, program: &'static str, function: &'static str) -> Self {
+        Self { way, program, at: Some(function) }
+    }
 }
 
 /// One place in the kernel, with the programs that can serve it in order of preference.
@@ -117,8 +136,9 @@ pub(super) fn attach(
     };
     let mut reasons = Vec::new();
     for twin in hook.twins {
-        let outcome = precondition(twin.way, hook.target, support)
-            .and_then(|()| attach_twin(ebpf, btf, hook.target, twin));
+        let target = twin.at.unwrap_or(hook.target);
+        let outcome = precondition(twin.way, target, support)
+            .and_then(|()| attach_twin(ebpf, btf, target, twin));
         match outcome {
             Ok(()) => {
                 verdict.state = HookState::Attached;
@@ -140,7 +160,7 @@ pub(super) fn attach(
 /// What is known before asking the kernel.
 fn precondition(way: Way, target: &str, support: &KernelSupport) -> Result<(), Refusal> {
     let missing = match way {
-        Way::TpBtf | Way::Fentry if !support.btf => {
+        Way::TpBtf | Way::Fentry | Way::Iter if !support.btf => {
             "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
         }
         Way::Kprobe if !support.kprobes => "this kernel has no kprobes",
@@ -160,6 +180,7 @@ fn attach_twin(ebpf: &mut Ebpf, btf: &Btf, target: &str, twin: &Twin) -> Result<
         Way::Fentry => attach_fentry(program, target, btf),
         Way::RawTp => attach_raw_tp(program, target),
         Way::Kprobe => attach_kprobe(program, target),
+        Way::Iter => load_iter(program, target, btf),
     };
     result.map_err(|error| refusal(twin.way, &error))
 }
@@ -184,8 +205,16 @@ fn attach_raw_tp(program: &mut Program, target: &str) -> Result<(), ProgramError
 
 fn attach_kprobe(program: &mut Program, target: &str) -> Result<(), ProgramError> {
     let program: &mut KProbe = program.try_into()?;
-    program.load()?;
+    // It may have been loaded for another function already.
+    if program.fd().is_err() {
+        program.load()?;
+    }
     program.attach(target, 0).map(drop)
+}
+
+fn load_iter(program: &mut Program, target: &str, btf: &Btf) -> Result<(), ProgramError> {
+    let program: &mut Iter = program.try_into()?;
+    program.load(target, btf)
 }
 
 /// An error of the kernel in words, with whether the kernel lacks the thing or refuses it.

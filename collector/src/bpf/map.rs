@@ -42,36 +42,39 @@ impl<T: Record> PerCpuTotal<T> {
     }
 }
 
-/// Values keyed by cgroup id. Entries stay until [`CgroupTable::remove`]: nothing is evicted behind
-/// our back, so a counter never goes backwards.
-pub struct CgroupTable<T: Record>(Table<T>);
+/// Values by key. Entries stay until [`Table::remove`]: nothing is evicted behind our back, so a
+/// counter never goes backwards.
+pub struct Table<K: Record, T: Record>(Kind<K, T>);
 
-enum Table<T: Record> {
-    /// One value per CPU and cgroup, with what adds up the CPUs.
-    PerCpu(PerCpuHashMap<MapData, u64, Plain<T>>, fn(&[T]) -> T),
-    /// One value per cgroup.
-    Shared(HashMap<MapData, u64, Plain<T>>),
+/// Values by cgroup id.
+pub type CgroupTable<T> = Table<u64, T>;
+
+enum Kind<K: Record, T: Record> {
+    /// One value per CPU and key, with what adds up the CPUs.
+    PerCpu(PerCpuHashMap<MapData, Plain<K>, Plain<T>>, fn(&[T]) -> T),
+    /// One value per key.
+    Shared(HashMap<MapData, Plain<K>, Plain<T>>),
 }
 
-impl<T: Record> CgroupTable<T> {
+impl<K: Record, T: Record> Table<K, T> {
     pub(super) fn shared(map: Map) -> Option<Self> {
-        HashMap::try_from(map).ok().map(|map| Self(Table::Shared(map)))
+        HashMap::try_from(map).ok().map(|map| Self(Kind::Shared(map)))
     }
 
     pub(super) fn per_cpu(map: Map, total: fn(&[T]) -> T) -> Option<Self> {
-        PerCpuHashMap::try_from(map).ok().map(|map| Self(Table::PerCpu(map, total)))
+        PerCpuHashMap::try_from(map).ok().map(|map| Self(Kind::PerCpu(map, total)))
     }
 
     /// All entries. One that vanishes while we look is left out.
-    pub fn entries(&self) -> Result<Vec<(u64, T)>, MapError> {
-        let ids: Vec<u64> = match &self.0 {
-            Table::PerCpu(map, _) => map.keys().collect::<Result<_, _>>()?,
-            Table::Shared(map) => map.keys().collect::<Result<_, _>>()?,
+    pub fn entries(&self) -> Result<Vec<(K, T)>, MapError> {
+        let keys: Vec<Plain<K>> = match &self.0 {
+            Kind::PerCpu(map, _) => map.keys().collect::<Result<_, _>>()?,
+            Kind::Shared(map) => map.keys().collect::<Result<_, _>>()?,
         };
-        let mut entries = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.value(id) {
-                Ok(value) => entries.push((id, value)),
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.value(key) {
+                Ok(value) => entries.push((key.0, value)),
                 Err(aya::maps::MapError::KeyNotFound) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -79,18 +82,18 @@ impl<T: Record> CgroupTable<T> {
         Ok(entries)
     }
 
-    fn value(&self, id: u64) -> Result<T, aya::maps::MapError> {
+    fn value(&self, key: Plain<K>) -> Result<T, aya::maps::MapError> {
         match &self.0 {
-            Table::PerCpu(map, total) => Ok(total(&per_cpu(&map.get(&id, 0)?))),
-            Table::Shared(map) => Ok(map.get(&id, 0)?.0),
+            Kind::PerCpu(map, total) => Ok(total(&per_cpu(&map.get(&key, 0)?))),
+            Kind::Shared(map) => Ok(map.get(&key, 0)?.0),
         }
     }
 
-    /// Removes the entry of `id`.
-    pub fn remove(&mut self, id: u64) -> Result<(), MapError> {
+    /// Removes the entry of `key`.
+    pub fn remove(&mut self, key: K) -> Result<(), MapError> {
         let removed = match &mut self.0 {
-            Table::PerCpu(map, _) => map.remove(&id),
-            Table::Shared(map) => map.remove(&id),
+            Kind::PerCpu(map, _) => map.remove(&Plain(key)),
+            Kind::Shared(map) => map.remove(&Plain(key)),
         };
         match removed {
             Err(aya::maps::MapError::KeyNotFound) => Ok(()),

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Loading one BPF object and attaching its hooks.
 
-use std::io;
+use std::io::{self, Read};
 
 use aya::maps::Map;
+use aya::programs::links::LinkError;
+use aya::programs::{Iter, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
 use thiserror::Error;
 
-use super::attach::{self, Hook, HookVerdict, NEEDS_CAPABILITIES};
-use super::map::{CgroupTable, PerCpuTotal, Record};
+use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
+use super::map::{PerCpuTotal, Record, Table};
 use super::ring::RingSource;
 use super::stats::ProgramStats;
 use crate::cause::{causes, io_cause};
@@ -51,6 +53,26 @@ pub enum LoadError {
     /// The object lacks a map that the probe reads.
     #[error("map {0} is missing or of another type")]
     Map(&'static str),
+}
+
+/// Bytes that one walk may write: a million tasks.
+const MAX_WALK: u64 = 16 << 20;
+
+/// An iterator could not be run.
+#[derive(Debug, Error)]
+pub enum WalkError {
+    /// The object has no such program.
+    #[error("no program {0} in the object")]
+    Missing(&'static str),
+    /// The kernel refused it.
+    #[error("run BPF iterator: {0}")]
+    Refused(#[from] ProgramError),
+    /// The kernel refused to open it.
+    #[error("open BPF iterator: {0}")]
+    Open(#[from] LinkError),
+    /// It broke off.
+    #[error("read BPF iterator: {0}")]
+    Read(#[from] io::Error),
 }
 
 /// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
@@ -131,18 +153,35 @@ impl Object {
         self.take(name, PerCpuTotal::new)
     }
 
-    /// A map of one value per cgroup.
-    pub fn cgroup_table<T: Record>(&mut self, name: &'static str) -> Taken<CgroupTable<T>> {
-        self.take(name, CgroupTable::shared)
+    /// A map of one value per key.
+    pub fn table<K: Record, T: Record>(&mut self, name: &'static str) -> Taken<Table<K, T>> {
+        self.take(name, Table::shared)
     }
 
-    /// A map of one value per cgroup and CPU; `total` adds up the CPUs.
-    pub fn cgroup_table_by<T: Record>(
+    /// A map of one value per key and CPU; `total` adds up the CPUs.
+    pub fn table_by<K: Record, T: Record>(
         &mut self,
         name: &'static str,
         total: fn(&[T]) -> T,
-    ) -> Taken<CgroupTable<T>> {
-        self.take(name, |map| CgroupTable::per_cpu(map, total))
+    ) -> Taken<Table<K, T>> {
+        self.take(name, |map| Table::per_cpu(map, total))
+    }
+
+    /// Runs the iterator `program` over all objects of its kind and returns what it wrote.
+    pub fn walk(&mut self, program: &'static str, written: &mut Vec<u8>) -> Result<(), WalkError> {
+        written.clear();
+        let found = self.ebpf.program_mut(program).ok_or(WalkError::Missing(program))?;
+        let iter: &mut Iter = found.try_into()?;
+        let link = iter.attach()?;
+        let file = iter.take_link(link)?.into_file()?;
+        file.take(MAX_WALK).read_to_end(written)?;
+        Ok(())
+    }
+
+    /// Whether a program runs at the hook on `target`.
+    pub fn is_attached(&self, target: &str) -> bool {
+        let attached = |hook: &HookVerdict| hook.state == HookState::Attached;
+        self.hooks.iter().any(|hook| hook.hook == target && attached(hook))
     }
 
     /// A ring buffer of records.

@@ -130,7 +130,7 @@ fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
         StartError::Read(ReadError::Io { source, .. }) => {
             matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported)
         }
-        StartError::Read(ReadError::Format { .. }) => false,
+        StartError::Read(ReadError::Format { .. }) | StartError::Netlink(_) => false,
         StartError::Hook(_) => {
             hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)
         }

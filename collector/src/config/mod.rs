@@ -23,14 +23,17 @@ use crate::journal::JournalConfig;
 use crate::kubelet::PodConfig;
 use crate::probes::memory::events::MemoryEventsConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
+use crate::probes::network::DeviceListConfig;
 use crate::probes::network::netdev::NetdevStatsConfig;
+use crate::probes::network::netstat::NetstatConfig;
+use crate::probes::network::qdisc::QdiscConfig;
+use crate::probes::system::mounts::MountPointConfig;
 use crate::server::{EventsWatchConfig, ServerConfig};
 use crate::telemetry::LogConfig;
 
 pub use example::{example, reference};
 pub use later::{
-    AutoTracingConfig, DeviceListConfig, ElasticsearchConfig, EventTracingConfig, FilterConfig,
-    MountPointConfig, QdiscConfig, RuntimeCgroupConfig,
+    AutoTracingConfig, ElasticsearchConfig, EventTracingConfig, RuntimeCgroupConfig,
 };
 pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 
@@ -121,21 +124,17 @@ pub struct MetricCollectorConfig {
     pub vmstat: VmstatConfig,
     /// `[MetricCollector.NetdevDCB]`: devices whose priority flow control is counted.
     #[serde(rename = "NetdevDCB")]
-    #[schemars(extend("later" = true))]
     pub netdev_dcb: DeviceListConfig,
     /// `[MetricCollector.NetdevHW]`: devices whose hardware drops are counted.
     #[serde(rename = "NetdevHW")]
-    #[schemars(extend("later" = true))]
     pub netdev_hw: DeviceListConfig,
     /// `[MetricCollector.Qdisc]`: queues of network devices.
-    #[schemars(extend("later" = true))]
     pub qdisc: QdiscConfig,
     /// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.
     pub memory_events: MemoryEventsConfig,
     /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`, each behind
     /// its group: `TcpExt_ListenDrops`.
-    pub netstat: FilterConfig,
+    pub netstat: NetstatConfig,
     /// `[MetricCollector.MountPointStat]`: mount points that must be writable.
-    #[schemars(extend("later" = true))]
     pub mount_point_stat: MountPointConfig,
 }

@@ -6,6 +6,7 @@ mod config;
 mod container;
 mod discovery;
 mod filter;
+mod hierarchy;
 mod host;
 mod names;
 mod network;
@@ -29,6 +30,7 @@ pub use cgroup::{Census, Keep, Place};
 pub use config::ContainerConfig;
 pub use container::Container;
 pub use discovery::Discovery;
+pub use hierarchy::Hierarchy;
 pub use filter::{ContainerFilter, ContainerFilterConfig};
 pub use network::{Network, Networks};
 pub use path::{ContainerName, container_at};
@@ -139,6 +141,11 @@ impl Entities {
     /// The container with this id, running or ended a while ago.
     pub fn container(&self, id: &str) -> Option<Arc<Container>> {
         self.index().container(id).cloned()
+    }
+
+    /// The container whose cgroup, or one below it, is at `path`, if it is there.
+    pub fn container_at(&self, path: &str) -> Option<Arc<Container>> {
+        self.index().container_at(path)
     }
 
     /// Where each of these cgroups is, after a look at what has changed if one is not known.

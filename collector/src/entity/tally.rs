@@ -52,6 +52,17 @@ impl<T: Clone> Tally<T> {
         find: impl Fn(u64, &T) -> Option<Arc<Container>>,
     ) -> Sums<T> {
         let places = entities.places(entries.iter().map(|(id, _)| *id));
+        self.sum_at(entries, places, entities, find)
+    }
+
+    /// The same for cgroups whose `places` are known.
+    pub fn sum_at(
+        &mut self,
+        entries: &[(u64, T)],
+        places: Vec<Place>,
+        entities: &Entities,
+        find: impl Fn(u64, &T) -> Option<Arc<Container>>,
+    ) -> Sums<T> {
         let mut running: HashMap<Arc<str>, Share<T>> = HashMap::new();
         let mut elsewhere = None;
         let mut ended = Vec::new();

@@ -5,7 +5,7 @@
 mod cgroup;
 mod files;
 mod kept;
-mod mounts;
+pub mod mounts;
 pub mod parse;
 
 use std::fs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where cgroup hierarchies are mounted (`/proc/self/mounts`, man proc(5)).
+//! What is mounted where (`/proc/self/mounts`, `/proc/self/mountinfo`, man proc(5)).
 
 use std::path::PathBuf;
 
@@ -10,6 +10,41 @@ pub struct CgroupMount {
     pub root: PathBuf,
     /// cgroup v1.
     pub v1: bool,
+}
+
+/// A mounted file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Major and minor number of its device.
+    pub device: String,
+    /// Where it is mounted.
+    pub point: String,
+    /// Its type.
+    pub kind: String,
+    /// What is mounted: a device, or a word.
+    pub source: String,
+    /// It cannot be written there: so mounted, or made so by the kernel after an error.
+    pub read_only: bool,
+}
+
+/// The mounts of a `mountinfo`, in the order in which they were made.
+pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
+    mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(2);
+        let (device, _root, point) = (before.next()?, before.next()?, before.next()?);
+        let options = before.next()?;
+        let mut after = after.split(' ');
+        let (kind, source, of_all) = (after.next()?, after.next()?, after.next()?);
+        let is_read_only = |options: &str| options.split(',').any(|option| option == "ro");
+        Some(Mount {
+            device: device.to_owned(),
+            point: unescape(point),
+            kind: kind.to_owned(),
+            source: unescape(source),
+            read_only: is_read_only(options) || is_read_only(of_all),
+        })
+    })
 }
 
 /// The hierarchy with `controller`: one of v1 that has it, else v2.
@@ -53,5 +88,20 @@ mod tests {
         let cpu = controller(HYBRID, "cpu").unwrap();
         assert_eq!(cpu, CgroupMount { root: "/sys/fs/cgroup/uni fied".into(), v1: false });
         assert_eq!(controller("", "memory"), None);
+    }
+
+    #[test]
+    fn a_mount_is_read_only_by_its_options_or_by_those_of_its_file_system() {
+        let text = "\
+22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+30 1 254:1 / /my\\040disk rw,relatime shared:1 master:2 - ext4 /dev/vda1 ro,errors=remount-ro\n\
+31 1 8:1 / /boot ro - vfat /dev/sda1 rw\n\
+torn - line\n\
+32 1 8:1\n";
+        let mounts: Vec<Mount> = mounts(text).collect();
+        let seen: Vec<_> =
+            mounts.iter().map(|mount| (mount.point.as_str(), mount.read_only)).collect();
+        assert_eq!(seen, [("/proc", false), ("/my disk", true), ("/boot", true)]);
+        assert_eq!((&*mounts[1].source, &*mounts[1].device), ("/dev/vda1", "254:1"));
     }
 }

@@ -4,6 +4,7 @@
 pub mod block;
 pub mod cpu;
 mod devices;
+mod durations;
 mod fields;
 mod filter;
 pub mod memory;
@@ -15,12 +16,13 @@ use thiserror::Error;
 
 use crate::bpf::{
     HookVerdict, KernelTypes, LoadError, MapError, Object, PerCpuTotal, Plan, ProgramStats,
-    RingSource,
+    RingSource, WalkError,
 };
 use crate::config::Config;
 use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, HostFs, ReadError};
 use crate::kernel::KernelSupport;
+use crate::netlink::NetlinkError;
 use crate::signal::{Event, Recorder, UnixNanos};
 
 pub use devices::Devices;
@@ -31,21 +33,33 @@ pub use per_container::{ContainerFiles, PerContainer};
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[
     &block::disk::PROBE,
+    &block::latency::PROBE,
     &cpu::utilization::PROBE,
     &cpu::loadavg::PROBE,
     &cpu::cgroup::PROBE,
     &cpu::runqlat::PROBE,
+    &cpu::softirq::PROBE,
     &memory::buddyinfo::PROBE,
     &memory::cgroup::PROBE,
     &memory::events::PROBE,
     &memory::meminfo::PROBE,
     &memory::oom::PROBE,
+    &memory::reclaim::PROBE,
+    &memory::stall::PROBE,
     &memory::vmstat::PROBE,
+    &network::connections::PROBE,
+    &network::dcb::PROBE,
+    &network::hardware::PROBE,
     &network::neighbor::PROBE,
     &network::netdev::PROBE,
     &network::netstat::PROBE,
+    &network::qdisc::PROBE,
     &network::sockstat::PROBE,
+    &network::tcp_memory::PROBE,
+    &system::kernel::PROBE,
+    &system::mounts::PROBE,
     &system::pressure::PROBE,
+    &system::tasks::PROBE,
 ];
 
 /// One subject that we observe.
@@ -107,6 +121,9 @@ pub enum StartError {
     /// A file that it reads is not there.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The kernel's routing tables cannot be asked.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
 }
 
 /// What a probe may look at when it collects.
@@ -132,6 +149,12 @@ pub enum CollectError {
     /// A BPF map could not be read.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// The kernel did not answer.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// A BPF iterator could not be run.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
 }
 
 /// A running probe.
@@ -146,6 +169,14 @@ impl Started {
         Self { probe: Ok(Box::new(probe)), hooks: Vec::new(), ring: None, programs: None }
     }
 
+    /// A probe without a BPF object that may not be able to run here.
+    pub fn from_result(probe: Result<impl Probe + 'static, StartError>) -> Self {
+        match probe {
+            Ok(probe) => Self::from_files(probe),
+            Err(error) => Self::failed(error, Vec::new()),
+        }
+    }
+
     /// A probe with a BPF object: `build` makes it from the loaded object. Where a required hook is
     /// missing nothing runs.
     pub fn from_object(
@@ -153,11 +184,11 @@ impl Started {
         plan: &Plan,
         build: impl FnOnce(Object) -> Result<Built, LoadError>,
     ) -> Self {
-        let mut object = match Object::load(plan, cx.support, cx.types) {
+        let object = match Object::load(plan, cx.support, cx.types) {
             Ok(object) => object,
             Err(error) => return Self::failed(error.into(), Vec::new()),
         };
-        let hooks = std::mem::take(&mut object.hooks);
+        let hooks = object.hooks.clone();
         if let Some(missing) = hooks.iter().find(|hook| hook.is_missing()) {
             return Self::failed(StartError::Hook(missing.hook), hooks);
         }

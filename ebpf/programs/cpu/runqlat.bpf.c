@@ -13,6 +13,7 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "cgroup.h"
+#include "histogram.h"
 #include "runqlat.h"
 
 /* Slots for remembered delays; a power of two. Two tasks in one slot cost a part of one wait. */
@@ -48,14 +49,8 @@ struct {
 
 static __always_inline void count(struct runqlat_histogram *histogram, u64 wait)
 {
-	u32 bucket = 0;
+	u32 bucket = bucket_of(edges_ns, RUNQLAT_EDGES, wait);
 
-#pragma unroll
-	for (int i = 0; i < RUNQLAT_EDGES; i++) {
-		if (wait <= edges_ns[i])
-			break;
-		bucket++;
-	}
 	if (bucket > RUNQLAT_EDGES)
 		return;
 	histogram->buckets[bucket]++;

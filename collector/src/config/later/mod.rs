@@ -4,12 +4,10 @@
 
 mod auto_tracing;
 mod event_tracing;
-mod metric_collector;
 mod node;
 
 pub use auto_tracing::AutoTracingConfig;
 pub use event_tracing::EventTracingConfig;
-pub use metric_collector::{DeviceListConfig, FilterConfig, MountPointConfig, QdiscConfig};
 pub use node::{ElasticsearchConfig, RuntimeCgroupConfig};
 
 use schemars::JsonSchema;

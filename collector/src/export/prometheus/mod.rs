@@ -110,17 +110,20 @@ fn add(
     });
     let mut labels = common.clone();
     for (label, def) in legacy.labels {
-        labels.push((label, value_of(point, def.key).map(text).unwrap_or_default()));
+        let value = value_of(point, def.key).map(text).unwrap_or_default();
+        let word = legacy.words.iter().find(|(ours, _)| *ours == value);
+        labels.push((label, word.map_or(value, |(_, word)| (*word).to_owned())));
     }
+    let factor = if legacy.pages { legacy.factor / page_size() } else { legacy.factor };
     match &point.value {
         PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
             for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
                 let mut labels = labels.clone();
                 labels.push(("zone", zone.to_string()));
-                *family.series.entry(join(labels)).or_default() += count as f64 * legacy.factor;
+                *family.series.entry(join(labels)).or_default() += count as f64 * factor;
             }
         }
-        value => *family.series.entry(join(labels)).or_default() += value.as_f64() * legacy.factor,
+        value => *family.series.entry(join(labels)).or_default() += value.as_f64() * factor,
     }
 }
 
@@ -131,7 +134,14 @@ fn zones(def: &MetricDef, legacy: &LegacyMetric, histogram: &Histogram) -> Vec<u
         let bound = def.bounds.get(index).copied().unwrap_or(f64::INFINITY);
         zones[legacy.zones.iter().take_while(|edge| **edge < bound).count()] += count;
     }
+    if legacy.skip_below {
+        zones.remove(0);
+    }
     zones
+}
+
+fn page_size() -> f64 {
+    rustix::param::page_size() as f64
 }
 
 fn common_labels(resource: &Resource) -> Labels {

@@ -2,3 +2,4 @@
 //! Probes of the area `block`.
 
 pub mod disk;
+pub mod latency;

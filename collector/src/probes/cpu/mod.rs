@@ -4,6 +4,7 @@
 pub mod cgroup;
 pub mod loadavg;
 pub mod runqlat;
+pub mod softirq;
 pub mod utilization;
 
 use semconv::attribute;

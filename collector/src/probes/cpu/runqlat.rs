@@ -5,13 +5,14 @@
 
 use ebpf::cpu_runqlat::records::{RUNQLAT_EDGES, runqlat_histogram};
 use ebpf::cpu_runqlat::{OBJECT, global, map, program};
-use semconv::{MetricDef, metric};
+use semconv::metric;
 
 use crate::bpf::{CgroupTable, Global, Hook, Object, PerCpuTotal, Plan, Twin, Way};
 use crate::entity::Tally;
 use crate::kernel::{counter_start, unix_now};
+use crate::probes::durations::{add_buckets, earlier, edges_ns, histogram, table_size};
 use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
-use crate::signal::{Histogram, Recorder, UnixNanos};
+use crate::signal::{Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef =
@@ -22,13 +23,10 @@ const HOOKS: &[Hook] = &[Hook {
     required: true,
     purpose: "closes the wait of the task that gets the CPU",
     twins: &[
-        Twin { way: Way::TpBtf, program: program::SCHED_SWITCH_BTF },
-        Twin { way: Way::RawTp, program: program::SCHED_SWITCH_RAW },
+        Twin::new(Way::TpBtf, program::SCHED_SWITCH_BTF),
+        Twin::new(Way::RawTp, program::SCHED_SWITCH_RAW),
     ],
 }];
-
-/// Kernel memory that the table of cgroups may take; each cgroup takes a histogram per CPU.
-const TABLE_BYTES: usize = 16 << 20;
 
 fn start(cx: &StartContext<'_>) -> Started {
     let plan = Plan {
@@ -38,12 +36,12 @@ fn start(cx: &StartContext<'_>) -> Started {
             Global::Words(global::EDGES_NS, edges_ns(&metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION)),
             Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
         ],
-        map_sizes: vec![(map::CGROUP_WAITS, table_size(cx.support.possible_cpus))],
+        map_sizes: vec![(map::CGROUP_WAITS, table_size::<runqlat_histogram>(cx.support.possible_cpus))],
     };
     Started::from_object(cx, &plan, |mut object| {
         let probe = RunQueueWait {
             host: object.per_cpu_total(map::HOST_WAITS)?,
-            cgroups: object.cgroup_table_by(map::CGROUP_WAITS, total)?,
+            cgroups: object.table_by(map::CGROUP_WAITS, total)?,
             tally: Tally::new(add),
             attached: unix_now(),
             _object: object,
@@ -52,16 +50,6 @@ fn start(cx: &StartContext<'_>) -> Started {
     })
 }
 
-/// The registry's bounds in the kernel's unit.
-fn edges_ns(metric: &MetricDef) -> Vec<u64> {
-    metric.bounds.iter().map(|bound| (bound * 1e9).round() as u64).collect()
-}
-
-/// Cgroups that fit in [`TABLE_BYTES`].
-fn table_size(possible_cpus: usize) -> u32 {
-    let bytes_per_cgroup = possible_cpus.max(1) * size_of::<runqlat_histogram>();
-    (TABLE_BYTES / bytes_per_cgroup).clamp(512, 8192) as u32
-}
 
 struct RunQueueWait {
     host: PerCpuTotal<runqlat_histogram>,
@@ -78,7 +66,7 @@ impl Probe for RunQueueWait {
             &metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION,
             Vec::new(),
             self.attached,
-            seconds(&host),
+            histogram(&host.buckets, host.sum_ns),
         );
         let entities = cx.entities;
         let entries = self.cgroups.entries()?;
@@ -88,7 +76,7 @@ impl Probe for RunQueueWait {
                 &metric::LINUX_CGROUP_CPU_RUNQUEUE_WAIT_DURATION,
                 Vec::new(),
                 counter_start(share.value.start_ns),
-                seconds(&share.value),
+                histogram(&share.value.buckets, share.value.sum_ns),
             );
         }
         for id in sums.ended {
@@ -110,16 +98,9 @@ fn total(per_cpu: &[runqlat_histogram]) -> runqlat_histogram {
 
 /// Adds `other`; the sum counts since the earlier of two known starts.
 fn add(sum: &mut runqlat_histogram, other: &runqlat_histogram) {
-    let starts = [sum.start_ns, other.start_ns];
-    sum.start_ns = starts.into_iter().filter(|start| *start != 0).min().unwrap_or(0);
+    sum.start_ns = earlier(sum.start_ns, other.start_ns);
     sum.sum_ns += other.sum_ns;
-    for (sum, count) in sum.buckets.iter_mut().zip(other.buckets) {
-        *sum += count;
-    }
-}
-
-fn seconds(waits: &runqlat_histogram) -> Histogram {
-    Histogram { buckets: waits.buckets.to_vec(), sum: waits.sum_ns as f64 / 1e9 }
+    add_buckets(&mut sum.buckets, &other.buckets);
 }
 
 #[cfg(test)]
@@ -149,16 +130,8 @@ mod tests {
         other.sum_ns = 2_000_000_000;
         let sum = total(&[one, other]);
         assert_eq!((sum.start_ns, sum.buckets[0], sum.buckets[13]), (42, 3, 1));
-        let histogram = seconds(&sum);
+        let histogram = histogram(&sum.buckets, sum.sum_ns);
         assert_eq!(histogram.count(), 4);
         assert!((histogram.sum - 2.000_000_5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_table_stays_within_its_memory() {
-        assert_eq!(table_size(2), 8192);
-        assert_eq!(table_size(64), 2048);
-        assert_eq!(table_size(1024), 512);
-        assert_eq!(table_size(0), 8192);
     }
 }

@@ -6,4 +6,6 @@ pub mod cgroup;
 pub mod events;
 pub mod meminfo;
 pub mod oom;
+pub mod reclaim;
+pub mod stall;
 pub mod vmstat;

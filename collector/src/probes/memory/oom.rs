@@ -32,21 +32,21 @@ const HOOKS: &[Hook] = &[
         target: "signal_generate",
         required: true,
         purpose: "tells whom the kernel kills",
-        twins: &[Twin { way: Way::RawTp, program: program::SIGNAL_GENERATE_RAW }],
+        twins: &[Twin::new(Way::RawTp, program::SIGNAL_GENERATE_RAW)],
     },
     Hook {
         target: "mark_victim",
         required: true,
         purpose: "tells that it was the OOM killer",
-        twins: &[Twin { way: Way::RawTp, program: program::MARK_VICTIM_RAW }],
+        twins: &[Twin::new(Way::RawTp, program::MARK_VICTIM_RAW)],
     },
     Hook {
         target: "oom_kill_process",
         required: false,
         purpose: "tells why, and whose limit it was",
         twins: &[
-            Twin { way: Way::Fentry, program: program::OOM_KILL_PROCESS_FENTRY },
-            Twin { way: Way::Kprobe, program: program::OOM_KILL_PROCESS_KPROBE },
+            Twin::new(Way::Fentry, program::OOM_KILL_PROCESS_FENTRY),
+            Twin::new(Way::Kprobe, program::OOM_KILL_PROCESS_KPROBE),
         ],
     },
 ];
@@ -64,7 +64,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             losses: object.per_cpu_total(map::LOSSES)?,
         };
         let probe = OomKills {
-            cgroups: object.cgroup_table(map::CGROUP_KILLS)?,
+            cgroups: object.table(map::CGROUP_KILLS)?,
             tally: Tally::new(|sum, count| {
                 sum.kills += count.kills;
                 sum.start_ns = sum.start_ns.min(count.start_ns);

@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Probes of the area `network`.
 
+pub mod connections;
+pub mod dcb;
+pub mod hardware;
 pub mod neighbor;
 pub mod netdev;
 pub mod netstat;
+pub mod qdisc;
 pub mod sockstat;
+pub mod tcp_memory;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A list of network devices.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct DeviceListConfig {
+    /// Names of the devices; none by default.
+    pub device_list: Vec<String>,
+}

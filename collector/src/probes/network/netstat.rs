@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use semconv::{Field, Instrument, family};
+use serde::{Deserialize, Serialize};
 
 use crate::hostfs::parse;
 use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
@@ -28,6 +30,18 @@ pub static PROBE: ProbeDef = ProbeDef {
     },
     decode: None,
 };
+
+/// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct NetstatConfig {
+    /// Words to leave out. A regular expression; empty means none.
+    #[schemars(extend("format" = "regex"))]
+    pub excluded: String,
+    /// Words to collect. A regular expression; empty means all.
+    #[schemars(extend("format" = "regex"))]
+    pub included: String,
+}
 
 /// The two files, and where to read them where the first process's may not be.
 const FILES: [(&str, [&str; 2]); 2] =

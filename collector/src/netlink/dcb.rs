@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Priority flow control of a device (`RTM_GETDCB`, include/uapi/linux/dcbnl.h).
+
+use netlink_packet_core::{DefaultNla, Emitable, NlaBuffer, NlasIterator};
+
+use super::{NetlinkError, RouteSocket};
+
+const RTM_GETDCB: u16 = 78;
+/// `struct dcbmsg`: family, command, padding.
+const HEADER: usize = 4;
+const DCB_CMD_IEEE_GET: u8 = 21;
+const DCB_ATTR_IFNAME: u16 = 1;
+const DCB_ATTR_IEEE: u16 = 13;
+const DCB_ATTR_IEEE_PFC: u16 = 2;
+
+/// Frames of priority flow control by priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PfcFrames {
+    /// Sent.
+    pub sent: [u64; 8],
+    /// Received.
+    pub received: [u64; 8],
+}
+
+/// Frames of `device`; `None` where it has no priority flow control.
+pub fn pfc(socket: &mut RouteSocket, device: &str) -> Result<Option<PfcFrames>, NetlinkError> {
+    let mut question = vec![0, DCB_CMD_IEEE_GET, 0, 0];
+    let name = DefaultNla::new(DCB_ATTR_IFNAME, [device.as_bytes(), b"\0"].concat());
+    let mut attribute = vec![0; name.buffer_len()];
+    name.emit(&mut attribute);
+    question.extend(attribute);
+    let mut found = None;
+    socket.ask(RTM_GETDCB, question, |payload| found = parse(payload))?;
+    Ok(found)
+}
+
+fn parse(payload: &[u8]) -> Option<PfcFrames> {
+    let ieee = find(payload.get(HEADER..)?, DCB_ATTR_IEEE)?;
+    let pfc = find(ieee.value(), DCB_ATTR_IEEE_PFC)?;
+    let pfc = pfc.value();
+    // `struct ieee_pfc`: capabilities, enabled, mbc, delay; requests and indications at 8.
+    let count = |index: usize| {
+        let at = 8 + 8 * index;
+        Some(u64::from_ne_bytes(pfc.get(at..at + 8)?.try_into().ok()?))
+    };
+    let mut frames = PfcFrames::default();
+    for priority in 0..8 {
+        frames.sent[priority] = count(priority)?;
+        frames.received[priority] = count(8 + priority)?;
+    }
+    Some(frames)
+}
+
+fn find(attributes: &[u8], kind: u16) -> Option<NlaBuffer<&[u8]>> {
+    NlasIterator::new(attributes).map_while(Result::ok).find(|nla| nla.kind() == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
+        let nla = DefaultNla::new(kind, value.to_vec());
+        let mut bytes = vec![0; nla.buffer_len()];
+        nla.emit(&mut bytes);
+        bytes
+    }
+
+    fn answer() -> Vec<u8> {
+        let mut pfc = vec![8, 0xff, 0, 0, 0, 0, 0, 0];
+        pfc.extend((0..16u64).flat_map(|count| (count * 10).to_ne_bytes()));
+        // NLA_F_NESTED
+        let ieee = nla(DCB_ATTR_IEEE | 0x8000, &nla(DCB_ATTR_IEEE_PFC, &pfc));
+        [vec![0, DCB_CMD_IEEE_GET, 0, 0], nla(DCB_ATTR_IFNAME, b"eth0\0"), ieee].concat()
+    }
+
+    #[test]
+    fn frames_are_read_by_priority() {
+        let frames = parse(&answer()).unwrap();
+        assert_eq!((frames.sent[3], frames.received[0], frames.received[7]), (30, 80, 150));
+    }
+
+    #[test]
+    fn a_torn_answer_has_no_frames_and_never_a_panic() {
+        let whole = answer();
+        assert!((0..whole.len()).all(|length| parse(&whole[..length]).is_none()));
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Questions to the kernel's routing netlink (man rtnetlink(7)).
+
+mod dcb;
+mod qdisc;
+
+use std::io;
+use std::os::fd::AsFd;
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::netdevice::index_to_name;
+use thiserror::Error;
+
+pub use dcb::{PfcFrames, pfc};
+pub use qdisc::{Qdisc, qdiscs};
+
+/// Bytes of answers to one question: 10,000 devices have some megabytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The kernel did not answer.
+#[derive(Debug, Error)]
+pub enum NetlinkError {
+    /// The socket failed, or the kernel refused the question.
+    #[error("netlink: {0}")]
+    Io(#[from] io::Error),
+    /// The answer has another shape than the kernel's headers give it.
+    #[error("netlink: {0}")]
+    Malformed(String),
+}
+
+/// A socket to the kernel's routing tables, of the network namespace that opened it.
+pub struct RouteSocket {
+    socket: Socket,
+    sequence: u32,
+}
+
+/// The payload of a message, as it is on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Raw {
+    kind: u16,
+    bytes: Vec<u8>,
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.bytes);
+    }
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = std::convert::Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Self::Error> {
+        Ok(Self { kind: header.message_type, bytes: payload.to_vec() })
+    }
+}
+
+impl RouteSocket {
+    /// Opens it.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Name of the device with this number; `None` where it has just gone.
+    pub fn device_name(&self, index: u32) -> Option<String> {
+        index_to_name(self.socket.as_fd(), index).ok()
+    }
+
+    /// All objects of a kind: hands the payload of each answer to `each`.
+    fn dump(
+        &mut self,
+        kind: u16,
+        question: Vec<u8>,
+        each: impl FnMut(&[u8]),
+    ) -> Result<(), NetlinkError> {
+        self.send(kind, NLM_F_REQUEST | NLM_F_DUMP, question)?;
+        self.receive(true, each)
+    }
+
+    /// One object: hands the payload of the answer to `each`.
+    fn ask(
+        &mut self,
+        kind: u16,
+        question: Vec<u8>,
+        each: impl FnMut(&[u8]),
+    ) -> Result<(), NetlinkError> {
+        self.send(kind, NLM_F_REQUEST, question)?;
+        self.receive(false, each)
+    }
+
+    fn send(&mut self, kind: u16, flags: u16, bytes: Vec<u8>) -> Result<(), NetlinkError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = flags;
+        header.sequence_number = self.sequence;
+        let payload = NetlinkPayload::InnerMessage(Raw { kind, bytes });
+        let mut message = NetlinkMessage::new(header, payload);
+        message.finalize();
+        let mut buffer = vec![0; message.buffer_len()];
+        message.serialize(&mut buffer);
+        self.socket.send(&buffer, 0)?;
+        Ok(())
+    }
+
+    fn receive(&mut self, is_dump: bool, mut each: impl FnMut(&[u8])) -> Result<(), NetlinkError> {
+        let mut received = 0;
+        loop {
+            let (datagram, _) = self.socket.recv_from_full()?;
+            received += datagram.len();
+            let mut rest = &datagram[..];
+            while !rest.is_empty() {
+                let message = NetlinkMessage::<Raw>::deserialize(rest)
+                    .map_err(|error| NetlinkError::Malformed(error.to_string()))?;
+                let length = message.header.length as usize;
+                // What is left of a question that broke off.
+                let is_answer = message.header.sequence_number == self.sequence;
+                match message.payload {
+                    NetlinkPayload::Error(error) if is_answer && error.code.is_some() => {
+                        return Err(NetlinkError::Io(error.to_io()));
+                    }
+                    NetlinkPayload::Done(_) if is_answer => return Ok(()),
+                    NetlinkPayload::InnerMessage(raw) if is_answer => {
+                        each(&raw.bytes);
+                        if !is_dump {
+                            return Ok(());
+                        }
+                    }
+                    _ => {}
+                }
+                // Messages begin at multiples of four bytes.
+                rest = rest.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();
+            }
+            if received > MAX_ANSWER {
+                return Err(NetlinkError::Malformed("the answer does not end".to_owned()));
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How long block requests take, in all (q2c) and in the device alone (d2c).
+//! Hooks: block_rq_issue, block_rq_complete, blk_mq_freeze_queue.   Signals: `linux.block.io.*`,
+//! `linux.cgroup.block.io.*`, `linux.block.freezes`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use ebpf::block_latency::records::{BLOCK_EDGES, block_durations, block_key, block_latency};
+use ebpf::block_latency::{OBJECT, global, map, program};
+use semconv::{MetricDef, attribute, metric};
+
+use crate::bpf::{Global, Hook, Object, Plan, Table, Twin, Way};
+use crate::entity::{Hierarchy, Tally};
+use crate::hostfs::HostFs;
+use crate::kernel::{counter_start, unix_now};
+use crate::probes::durations::{add_buckets, earlier, edges_ns, histogram, table_size};
+use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
+use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+
+/// The probe.
+pub static PROBE: ProbeDef =
+    ProbeDef { name: "block.latency", legacy_names: &["iolatency"], start, decode: None };
+
+const FREEZE: &str = "blk_mq_freeze_queue";
+/// Its name since v6.15.
+const FREEZE_NOMEMSAVE: &str = "blk_mq_freeze_queue_nomemsave";
+
+const HOOKS: &[Hook] = &[
+    Hook {
+        target: "block_rq_complete",
+        required: true,
+        purpose: "ends a request",
+        twins: &[Twin::new(Way::RawTp, program::BLOCK_RQ_COMPLETE_RAW)],
+    },
+    Hook {
+        target: "block_rq_issue",
+        required: false,
+        purpose: "tells when the device got a request",
+        twins: &[
+            Twin::new(Way::RawTp, program::BLOCK_RQ_ISSUE_AFTER_QUEUE_RAW),
+            Twin::new(Way::RawTp, program::BLOCK_RQ_ISSUE_RAW),
+        ],
+    },
+    Hook {
+        target: FREEZE,
+        required: false,
+        purpose: "counts queues that were frozen",
+        twins: &[
+            Twin::new(Way::Fentry, program::FREEZE_QUEUE_FENTRY),
+            Twin::at(Way::Fentry, program::FREEZE_QUEUE_FENTRY, FREEZE_NOMEMSAVE),
+            Twin::new(Way::Kprobe, program::FREEZE_QUEUE_KPROBE),
+            Twin::at(Way::Kprobe, program::FREEZE_QUEUE_KPROBE, FREEZE_NOMEMSAVE),
+        ],
+    },
+];
+
+fn start(cx: &StartContext<'_>) -> Started {
+    let plan = Plan {
+        object: OBJECT,
+        hooks: HOOKS,
+        globals: vec![Global::Words(global::EDGES_NS, edges_ns(&metric::LINUX_BLOCK_IO_DURATION))],
+        map_sizes: vec![(map::LATENCIES, table_size::<block_latency>(cx.support.possible_cpus))],
+    };
+    Started::from_object(cx, &plan, |mut object| {
+        let probe = BlockLatency {
+            requests: object.table_by(map::LATENCIES, total)?,
+            freezes: object.table(map::FREEZES)?,
+            sees_freezes: object.is_attached(FREEZE),
+            hierarchy: Hierarchy::of(cx.fs, "blkio"),
+            tally: Tally::new(add_work),
+            gone: Work::new(),
+            disks: Disks { fs: cx.fs.clone(), known: HashMap::new() },
+            attached: unix_now(),
+            _object: object,
+        };
+        Ok(Built { probe: Box::new(probe), ring: None })
+    })
+}
+
+/// Requests by disk and direction.
+type Work = BTreeMap<(u32, Direction), block_latency>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Direction {
+    Read,
+    Write,
+}
+
+struct BlockLatency {
+    requests: Table<block_key, block_latency>,
+    freezes: Table<u32, u64>,
+    sees_freezes: bool,
+    hierarchy: Hierarchy,
+    tally: Tally<Work>,
+    /// Of cgroups whose entries were removed.
+    gone: Work,
+    disks: Disks,
+    attached: UnixNanos,
+    _object: Object,
+}
+
+impl Probe for BlockLatency {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        self.disks.look_again();
+        let entries = self.entries()?;
+        let ids: Vec<u64> = entries.iter().map(|(id, _)| *id).collect();
+        let places = self.hierarchy.places(&ids, cx.entities);
+        let sums = self.tally.sum_at(&entries, places, cx.entities, |_, _| None);
+        for share in sums.shares.iter().filter(|share| share.running) {
+            let mut container = out.entity(&share.container.resource);
+            for (key, latency) in &share.value {
+                let start = counter_start(latency.start_ns);
+                record(&mut container, &OF_CONTAINER, &mut self.disks, *key, latency, start);
+            }
+        }
+        let ended: HashSet<u64> = sums.ended.into_iter().collect();
+        for (id, work) in entries.iter().filter(|(id, _)| ended.contains(id)) {
+            add_work(&mut self.gone, work);
+            for (device, direction) in work.keys() {
+                self.requests.remove(key_of(*id, *device, *direction))?;
+            }
+        }
+        self.collect_host(&entries, &ended, &mut out.host())
+    }
+}
+
+impl BlockLatency {
+    /// Requests of each cgroup, without those of disks that are gone.
+    fn entries(&mut self) -> Result<Vec<(u64, Work)>, CollectError> {
+        let mut by_cgroup: HashMap<u64, Work> = HashMap::new();
+        for (key, latency) in self.requests.entries()? {
+            if self.disks.name(key.device).is_none() {
+                self.requests.remove(key)?;
+                continue;
+            }
+            let direction = if key.is_write == 0 { Direction::Read } else { Direction::Write };
+            by_cgroup.entry(key.cgroup_id).or_default().insert((key.device, direction), latency);
+        }
+        Ok(by_cgroup.into_iter().collect())
+    }
+
+    fn collect_host(
+        &mut self,
+        entries: &[(u64, Work)],
+        ended: &HashSet<u64>,
+        host: &mut EntityRecorder<'_>,
+    ) -> Result<(), CollectError> {
+        let mut all = self.gone.clone();
+        for (_, work) in entries.iter().filter(|(id, _)| !ended.contains(id)) {
+            add_work(&mut all, work);
+        }
+        self.gone.retain(|(device, _), _| self.disks.name(*device).is_some());
+        for (key, latency) in &all {
+            record(host, &OF_HOST, &mut self.disks, *key, latency, self.attached);
+        }
+        if !self.sees_freezes {
+            return Ok(());
+        }
+        let mut freezes: BTreeMap<u32, u64> = all.keys().map(|(device, _)| (*device, 0)).collect();
+        freezes.extend(self.freezes.entries()?);
+        for (device, count) in freezes {
+            if let Some(disk) = self.disks.attributes(device) {
+                host.sum(&metric::LINUX_BLOCK_FREEZES, disk, self.attached, count);
+            } else {
+                self.freezes.remove(device)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The two metrics of an entity: q2c and d2c.
+type Metrics = [&'static MetricDef; 2];
+
+static OF_HOST: Metrics =
+    [&metric::LINUX_BLOCK_IO_DURATION, &metric::LINUX_BLOCK_IO_DEVICE_DURATION];
+static OF_CONTAINER: Metrics =
+    [&metric::LINUX_CGROUP_BLOCK_IO_DURATION, &metric::LINUX_CGROUP_BLOCK_IO_DEVICE_DURATION];
+
+fn record(
+    out: &mut EntityRecorder<'_>,
+    metrics: &Metrics,
+    disks: &mut Disks,
+    (device, direction): (u32, Direction),
+    latency: &block_latency,
+    start: UnixNanos,
+) {
+    let Some(mut attributes) = disks.attributes(device) else { return };
+    let direction = match direction {
+        Direction::Read => "read",
+        Direction::Write => "write",
+    };
+    attributes.push((&attribute::DISK_IO_DIRECTION, Value::Static(direction)));
+    for (def, durations) in metrics.iter().zip([&latency.queued, &latency.dispatched]) {
+        let value = histogram(&durations.buckets, durations.sum_ns);
+        out.histogram(def, attributes.clone(), start, value);
+    }
+}
+
+fn key_of(cgroup_id: u64, device: u32, direction: Direction) -> block_key {
+    block_key { cgroup_id, device, is_write: u32::from(direction == Direction::Write) }
+}
+
+fn total(per_cpu: &[block_latency]) -> block_latency {
+    let none = || block_durations { sum_ns: 0, buckets: [0; BLOCK_EDGES as usize + 1] };
+    let mut total = block_latency { start_ns: 0, queued: none(), dispatched: none() };
+    per_cpu.iter().for_each(|cpu| add(&mut total, cpu));
+    total
+}
+
+fn add(sum: &mut block_latency, other: &block_latency) {
+    sum.start_ns = earlier(sum.start_ns, other.start_ns);
+    let parts =
+        [(&mut sum.queued, &other.queued), (&mut sum.dispatched, &other.dispatched)];
+    for (sum, other) in parts {
+        sum.sum_ns += other.sum_ns;
+        add_buckets(&mut sum.buckets, &other.buckets);
+    }
+}
+
+fn add_work(sum: &mut Work, other: &Work) {
+    for (key, latency) in other {
+        sum.entry(*key).and_modify(|sum| add(sum, latency)).or_insert(*latency);
+    }
+}
+
+/// Names of disks by their numbers, looked up once per collection (`/sys/dev/block`).
+struct Disks {
+    fs: HostFs,
+    known: HashMap<u32, Option<Disk>>,
+}
+
+#[derive(Clone)]
+struct Disk {
+    name: Arc<str>,
+    number: Arc<str>,
+}
+
+impl Disks {
+    /// Disks come and go.
+    fn look_again(&mut self) {
+        self.known.clear();
+    }
+
+    fn name(&mut self, device: u32) -> Option<&Disk> {
+        let fs = &self.fs;
+        self.known.entry(device).or_insert_with(|| look_up(fs, device)).as_ref()
+    }
+
+    fn attributes(&mut self, device: u32) -> Option<Vec<Attribute>> {
+        let Disk { name, number } = self.name(device)?;
+        Some(vec![
+            (&attribute::SYSTEM_DEVICE, Value::from(name)),
+            (&attribute::LINUX_BLOCK_DEVICE, Value::from(number)),
+        ])
+    }
+}
+
+fn look_up(fs: &HostFs, device: u32) -> Option<Disk> {
+    let number = format!("{}:{}", device >> 20, device & 0xf_ffff);
+    let link = fs.rooted(Path::new("/sys/dev/block")).join(&number);
+    let target = std::fs::read_link(link).ok()?;
+    let name = target.file_name()?.to_str()?;
+    Some(Disk { name: name.into(), number: number.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_counts_against_the_bounds_of_the_registry() {
+        for metric in OF_HOST.iter().chain(&OF_CONTAINER) {
+            assert_eq!(metric.bounds.len(), BLOCK_EDGES as usize, "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn work_is_added_up_by_disk_and_direction() {
+        let mut one = total(&[]);
+        one.queued.buckets[3] = 2;
+        one.queued.sum_ns = 10;
+        one.start_ns = 5;
+        let mut sum = Work::from([((1, Direction::Read), one)]);
+        add_work(
+            &mut sum,
+            &Work::from([((1, Direction::Read), one), ((1, Direction::Write), one)]),
+        );
+        let read = sum[&(1, Direction::Read)];
+        assert_eq!((read.queued.buckets[3], read.queued.sum_ns, read.start_ns), (4, 20, 5));
+        assert_eq!(sum[&(1, Direction::Write)].queued.buckets[3], 2);
+    }
+
+    #[test]
+    fn a_disk_is_named_until_it_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("sys/dev/block");
+        fs::create_dir_all(&folder).unwrap();
+        symlink("../../devices/pci0000:00/nvme/nvme0n1", folder.join("259:1048575")).unwrap();
+        let mut disks = Disks { fs: HostFs::new(root.path()), known: HashMap::new() };
+        let device = 259 << 20 | 0xf_ffff;
+        let disk = disks.name(device).unwrap();
+        assert_eq!((&*disk.name, &*disk.number), ("nvme0n1", "259:1048575"));
+        assert!(disks.name(8 << 20).is_none());
+        fs::remove_file(folder.join("259:1048575")).unwrap();
+        disks.look_again();
+        assert!(disks.attributes(device).is_none());
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Packets that network devices dropped themselves for lack of room.
+//! Source: `/sys/class/net/<device>/statistics/rx_missed_errors`
+//! (Documentation/networking/statistics.rst).   Signals: `linux.network.hardware.packet.dropped`.
+
+use std::path::PathBuf;
+
+use semconv::{attribute, metric};
+
+use crate::hostfs::HostFs;
+use crate::probes::{Collect, CollectError, Devices, Probe, ProbeDef, Started};
+use crate::signal::{Recorder, Value};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "network.hardware",
+    legacy_names: &["netdev_hw"],
+    start: |cx| {
+        let names = cx.config.metric_collector.netdev_hw.device_list.clone();
+        Started::from_files(HardwareDrops { names, devices: Devices::default() })
+    },
+    decode: None,
+};
+
+struct HardwareDrops {
+    names: Vec<String>,
+    devices: Devices<1>,
+}
+
+impl Probe for HardwareDrops {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let mut host = out.host();
+        for name in &self.names {
+            // A device that is not there costs its own point only.
+            let Some(dropped) = dropped(cx.files.host(), name) else { continue };
+            let driver = driver(cx.files.host(), name).unwrap_or_default();
+            let device = self.devices.see(name, [dropped], cx.now, cx.boot_time);
+            let attributes = vec![
+                (&attribute::NETWORK_INTERFACE_NAME, Value::from(&device.name)),
+                (&attribute::NETWORK_IO_DIRECTION, Value::Static("receive")),
+                (&attribute::LINUX_NETWORK_DRIVER, Value::from(driver)),
+            ];
+            let def = &metric::LINUX_NETWORK_HARDWARE_PACKET_DROPPED;
+            host.sum(def, attributes, device.start, dropped);
+        }
+        self.devices.end(cx.now);
+        Ok(())
+    }
+}
+
+fn dropped(fs: &HostFs, name: &str) -> Option<u64> {
+    let file = folder(name).join("statistics/rx_missed_errors");
+    fs.read_rooted(&file).ok()?.trim().parse().ok()
+}
+
+fn driver(fs: &HostFs, name: &str) -> Option<String> {
+    let link = std::fs::read_link(fs.rooted(&folder(name).join("device/driver"))).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from("/sys/class/net").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn drops_and_driver_are_those_of_the_device() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("sys/class/net/eth0");
+        fs::create_dir_all(device.join("statistics")).unwrap();
+        fs::create_dir_all(device.join("device")).unwrap();
+        fs::write(device.join("statistics/rx_missed_errors"), "42\n").unwrap();
+        symlink("../../../bus/pci/drivers/ixgbe", device.join("device/driver")).unwrap();
+        let fs_of = HostFs::new(root.path());
+        assert_eq!(dropped(&fs_of, "eth0"), Some(42));
+        assert_eq!(driver(&fs_of, "eth0").as_deref(), Some("ixgbe"));
+        assert_eq!((dropped(&fs_of, "eth1"), driver(&fs_of, "eth1")), (None, None));
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Mounted file systems: their room, and whether they can be written.
+//! Source: `/proc/1/mountinfo` (man proc(5)), statvfs(3).   Signals: `system.filesystem.*`,
+//! `linux.mount.read_only`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use rustix::fs::{StatVfs, statvfs};
+use schemars::JsonSchema;
+use semconv::{attribute, metric};
+use serde::{Deserialize, Serialize};
+
+use crate::hostfs::mounts::{Mount, mounts};
+use crate::probes::{Collect, CollectError, Filter, Probe, ProbeDef, Started};
+use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+
+/// The probe.
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "system.mounts",
+    legacy_names: &["mountpoint_perm"],
+    start: |cx| {
+        let included = &cx.config.metric_collector.mount_point_stat.mount_points_included;
+        Started::from_files(Mounts { watched: Filter::new(included, "") })
+    },
+    decode: None,
+};
+
+/// `[MetricCollector.MountPointStat]`: mount points that must be writable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct MountPointConfig {
+    /// Mount points to collect. A regular expression.
+    #[schemars(extend("format" = "regex"))]
+    pub mount_points_included: String,
+}
+
+impl Default for MountPointConfig {
+    fn default() -> Self {
+        Self { mount_points_included: "(^/home$)|(^/$)|(^/boot$)".to_owned() }
+    }
+}
+
+struct Mounts {
+    watched: Filter,
+}
+
+impl Probe for Mounts {
+    fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let (fs, start) = (cx.files.host().clone(), cx.boot_time);
+        let text = cx.files.first_of(["1/mountinfo", "self/mountinfo"])?;
+        let mut host = out.host();
+        let (mut points, mut devices) = (HashSet::new(), HashSet::new());
+        // The last mount on a place hides the others.
+        for mount in mounts(text).collect::<Vec<_>>().into_iter().rev() {
+            if !points.insert(mount.point.clone()) {
+                continue;
+            }
+            if self.watched.passes(&mount.point) {
+                let point = vec![of_point(&mount)];
+                host.sum(&metric::LINUX_MOUNT_READ_ONLY, point, start, mount.read_only.into());
+            }
+            // Asking a file system of the network may wait for ever. Of a device that is mounted
+            // in many places one is enough.
+            if !mount.source.starts_with("/dev/") || !devices.insert(mount.device.clone()) {
+                continue;
+            }
+            if let Ok(room) = statvfs(fs.rooted(Path::new(&mount.point))) {
+                record(&mut host, &mount, &room, start);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn record(host: &mut EntityRecorder<'_>, mount: &Mount, room: &StatVfs, start: UnixNanos) {
+    let bytes = |blocks: u64| blocks.saturating_mul(room.f_frsize);
+    let reserved = room.f_bfree.saturating_sub(room.f_bavail);
+    let used = room.f_blocks.saturating_sub(room.f_bfree);
+    let limit = bytes(room.f_blocks);
+    for (state, blocks) in [("used", used), ("free", room.f_bavail), ("reserved", reserved)] {
+        let mut attributes = attributes(mount);
+        attributes.push((&attribute::SYSTEM_FILESYSTEM_STATE, Value::Static(state)));
+        let value = bytes(blocks);
+        host.sum(&metric::SYSTEM_FILESYSTEM_USAGE, attributes.clone(), start, value);
+        if limit > 0 {
+            let share = value as f64 / limit as f64;
+            host.gauge(&metric::SYSTEM_FILESYSTEM_UTILIZATION, attributes, share);
+        }
+    }
+    host.sum(&metric::SYSTEM_FILESYSTEM_LIMIT, attributes(mount), start, limit);
+}
+
+fn attributes(mount: &Mount) -> Vec<Attribute> {
+    let mode = if mount.read_only { "ro" } else { "rw" };
+    vec![
+        (&attribute::SYSTEM_DEVICE, Value::from(mount.source.as_str())),
+        (&attribute::SYSTEM_FILESYSTEM_MODE, Value::Static(mode)),
+        of_point(mount),
+        (&attribute::SYSTEM_FILESYSTEM_TYPE, Value::from(mount.kind.as_str())),
+    ]
+}
+
+fn of_point(mount: &Mount) -> Attribute {
+    (&attribute::SYSTEM_FILESYSTEM_MOUNTPOINT, Value::from(mount.point.as_str()))
+}
