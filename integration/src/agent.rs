@@ -135,6 +135,7 @@ impl Agent {
     /// What is at `path` of its server.
     pub fn get(&self, path: &str) -> Result<String> {
         get(&format!("{}{path}", self.url))
+            .with_context(|| format!("the agent says: {}", self.output("err").unwrap_or_default()))
     }
 
     /// `/status`

@@ -69,7 +69,7 @@ impl Cgroup {
         let mut cgroup = Self { folder: PathBuf::new(), twins: Vec::new(), made: Vec::new(), v1 };
         for part in Path::new(path) {
             if !v1 {
-                fs::write(folder.join("cgroup.subtree_control"), "+memory +cpu")?;
+                fs::write(folder.join("cgroup.subtree_control"), "+memory +cpu +io")?;
             }
             folder.push(part);
             if !folder.exists() {
@@ -91,20 +91,35 @@ impl Cgroup {
             fs::write(cgroup.folder.join("cpu.max"), format!("{quota} 100000"))?;
             return Ok(cgroup);
         }
-        for controller in ["cpu", "cpuacct"] {
+        cgroup.twin(path, &["cpu", "cpuacct"])?;
+        fs::write(cgroup.twins[0].join("cpu.cfs_quota_us"), quota.to_string())?;
+        Ok(cgroup)
+    }
+
+    /// The same with its block requests told apart from those of others.
+    pub fn with_io(path: &str) -> Result<Self> {
+        let mut cgroup = Self::new(path)?;
+        if cgroup.v1 {
+            cgroup.twin(path, &["blkio"])?;
+        }
+        Ok(cgroup)
+    }
+
+    /// Makes it in the hierarchies of other controllers too, where each has its own.
+    fn twin(&mut self, path: &str, controllers: &[&str]) -> Result<()> {
+        for controller in controllers {
             let mut folder = Path::new("/sys/fs/cgroup").join(controller);
             for part in Path::new(path) {
                 folder.push(part);
                 if !folder.exists() {
                     fs::create_dir(&folder)
                         .with_context(|| format!("make {}", folder.display()))?;
-                    cgroup.made.push(folder.clone());
+                    self.made.push(folder.clone());
                 }
             }
-            cgroup.twins.push(folder);
+            self.twins.push(folder);
         }
-        fs::write(cgroup.twins[0].join("cpu.cfs_quota_us"), quota.to_string())?;
-        Ok(cgroup)
+        Ok(())
     }
 
     /// A file of the cgroup: of the memory controller, or on v1 of `cpu` or `cpuacct`.

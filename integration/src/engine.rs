@@ -55,6 +55,8 @@ impl Podman {
             .arg("--rootfs")
             .arg(self.root.path())
             .args(command)
+            // Its monitor leaves a file where it was started when the container is out of memory.
+            .current_dir(self.root.path())
             .output()?;
         checked(output, "podman run")
     }

@@ -32,9 +32,7 @@ use crate::server::{EventsWatchConfig, ServerConfig};
 use crate::telemetry::LogConfig;
 
 pub use example::{example, reference};
-pub use later::{
-    AutoTracingConfig, ElasticsearchConfig, EventTracingConfig, RuntimeCgroupConfig,
-};
+pub use later::{AutoTracingConfig, ElasticsearchConfig, EventTracingConfig, RuntimeCgroupConfig};
 pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 
 /// The whole configuration. `later` marks sections whose probe or exporter is not in this version.

@@ -111,8 +111,9 @@ impl Probe for BlockLatency {
         for share in sums.shares.iter().filter(|share| share.running) {
             let mut container = out.entity(&share.container.resource);
             for (key, latency) in &share.value {
+                let Some(attributes) = self.disks.directed(*key) else { continue };
                 let start = counter_start(latency.start_ns);
-                record(&mut container, &OF_CONTAINER, &mut self.disks, *key, latency, start);
+                record(&mut container, &OF_CONTAINER, &attributes, latency, start);
             }
         }
         let ended: HashSet<u64> = sums.ended.into_iter().collect();
@@ -153,7 +154,8 @@ impl BlockLatency {
         }
         self.gone.retain(|(device, _), _| self.disks.name(*device).is_some());
         for (key, latency) in &all {
-            record(host, &OF_HOST, &mut self.disks, *key, latency, self.attached);
+            let Some(attributes) = self.disks.directed(*key) else { continue };
+            record(host, &OF_HOST, &attributes, latency, self.attached);
         }
         if !self.sees_freezes {
             return Ok(());
@@ -182,20 +184,13 @@ static OF_CONTAINER: Metrics =
 fn record(
     out: &mut EntityRecorder<'_>,
     metrics: &Metrics,
-    disks: &mut Disks,
-    (device, direction): (u32, Direction),
+    attributes: &[Attribute],
     latency: &block_latency,
     start: UnixNanos,
 ) {
-    let Some(mut attributes) = disks.attributes(device) else { return };
-    let direction = match direction {
-        Direction::Read => "read",
-        Direction::Write => "write",
-    };
-    attributes.push((&attribute::DISK_IO_DIRECTION, Value::Static(direction)));
     for (def, durations) in metrics.iter().zip([&latency.queued, &latency.dispatched]) {
         let value = histogram(&durations.buckets, durations.sum_ns);
-        out.histogram(def, attributes.clone(), start, value);
+        out.histogram(def, attributes.to_vec(), start, value);
     }
 }
 
@@ -212,8 +207,7 @@ fn total(per_cpu: &[block_latency]) -> block_latency {
 
 fn add(sum: &mut block_latency, other: &block_latency) {
     sum.start_ns = earlier(sum.start_ns, other.start_ns);
-    let parts =
-        [(&mut sum.queued, &other.queued), (&mut sum.dispatched, &other.dispatched)];
+    let parts = [(&mut sum.queued, &other.queued), (&mut sum.dispatched, &other.dispatched)];
     for (sum, other) in parts {
         sum.sum_ns += other.sum_ns;
         add_buckets(&mut sum.buckets, &other.buckets);
@@ -247,6 +241,16 @@ impl Disks {
     fn name(&mut self, device: u32) -> Option<&Disk> {
         let fs = &self.fs;
         self.known.entry(device).or_insert_with(|| look_up(fs, device)).as_ref()
+    }
+
+    fn directed(&mut self, (device, direction): (u32, Direction)) -> Option<Vec<Attribute>> {
+        let direction = match direction {
+            Direction::Read => "read",
+            Direction::Write => "write",
+        };
+        let mut attributes = self.attributes(device)?;
+        attributes.push((&attribute::DISK_IO_DIRECTION, Value::Static(direction)));
+        Some(attributes)
     }
 
     fn attributes(&mut self, device: u32) -> Option<Vec<Attribute>> {

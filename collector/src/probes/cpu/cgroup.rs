@@ -4,7 +4,7 @@
 //! (Documentation/admin-guide/cgroup-v1/cpuacct.rst, Documentation/scheduler/sched-bwc.rst,
 //! Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
 
-use semconv::{MetricDef, metric};
+use semconv::{MetricDef, attribute, metric};
 
 use super::in_mode;
 use crate::hostfs::{CgroupFiles, parse};
@@ -12,7 +12,7 @@ use crate::kernel::ticks_per_second;
 use crate::probes::{
     Collect, CollectError, ContainerFiles, PerContainer, Probe, ProbeDef, Started,
 };
-use crate::signal::{EntityRecorder, Recorder, UnixNanos};
+use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
@@ -34,7 +34,7 @@ struct CgroupCpu {
     /// The hierarchy that counts CPU time: on v2 the same.
     accounting: ContainerFiles,
     hertz: f64,
-    last: PerContainer<Option<(UnixNanos, Usage)>>,
+    last: PerContainer<Option<Last>>,
 }
 
 /// Seconds since the cgroup was made.
@@ -54,12 +54,27 @@ struct Bandwidth {
     burst: Option<f64>,
 }
 
+/// What the kernels of some vendors tell of waiting, in seconds, by the reason.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Waits([f64; 3]);
+
+const REASONS: [&str; 3] = ["throttle", "inner", "outer"];
+
+/// What the last collection saw, for shares of the time since.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    time: UnixNanos,
+    usage: Usage,
+    waits: Option<Waits>,
+}
+
 impl Probe for CgroupCpu {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let (now, hertz) = (cx.now, self.hertz);
         let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
         for container in cx.entities.containers() {
             let mut entity = out.entity(&container.resource);
+            let mut waits = None;
             let mut files = self.cpu.of(&container, now);
             let limit = files.as_mut().and_then(|files| limit(files));
             if let Some(files) = files {
@@ -67,14 +82,17 @@ impl Probe for CgroupCpu {
                 let v1 = files.v1;
                 let text = files.read("cpu.stat").unwrap_or_default();
                 record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
+                waits = parse_waits(text);
+                record_waits(waits, container.started, &mut entity);
             }
             let files = self.accounting.of(&container, now);
             if let Some(usage) = files.and_then(|files| usage(files, hertz)) {
                 record_usage(usage, container.started, &mut entity);
-                let last = self.last.of(&container, now, || None);
-                if let Some((at, last)) = last.replace((now, usage)) {
-                    let seconds = now.saturating_sub(at) as f64 / 1e9;
-                    record_share(last, usage, seconds * limit.unwrap_or(online), &mut entity);
+                let this = Last { time: now, usage, waits };
+                if let Some(last) = self.last.of(&container, now, || None).replace(this) {
+                    let seconds = now.saturating_sub(last.time) as f64 / 1e9;
+                    record_share(last.usage, usage, seconds * limit.unwrap_or(online), &mut entity);
+                    record_wait_share(&last, &this, &mut entity);
                 }
             }
         }
@@ -127,6 +145,37 @@ fn parse_bandwidth(text: &str, v1: bool) -> Bandwidth {
         burst_periods: parse::field(text, "nr_bursts"),
         burst: seconds(burst),
     }
+}
+
+/// Nanoseconds that the whole wait took, and its part within the container; `None` on kernels that
+/// do not tell.
+fn parse_waits(text: &str) -> Option<Waits> {
+    let seconds = |word| parse::field(text, word).map(|time| time as f64 / 1e9);
+    let (all, inner) = (seconds("hierarchy_wait_sum")?, seconds("inner_wait_sum")?);
+    let throttle = seconds("throttled_time").unwrap_or(0.0);
+    Some(Waits([throttle, inner, (all - inner - throttle).max(0.0)]))
+}
+
+fn record_waits(waits: Option<Waits>, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+    for (reason, time) in waits.into_iter().flat_map(|waits| REASONS.into_iter().zip(waits.0)) {
+        out.sum_f64(&metric::LINUX_CGROUP_CPU_WAIT_TIME, because(reason), start, time);
+    }
+}
+
+/// Shares of the time that tasks ran or waited.
+fn record_wait_share(last: &Last, now: &Last, out: &mut EntityRecorder<'_>) {
+    let (Some(before), Some(waits)) = (last.waits, now.waits) else { return };
+    let spent: [f64; 3] = std::array::from_fn(|at| (waits.0[at] - before.0[at]).max(0.0));
+    let ran = now.usage.user + now.usage.system - last.usage.user - last.usage.system;
+    let wanted = spent.iter().sum::<f64>() + ran.max(0.0);
+    for (reason, time) in REASONS.into_iter().zip(spent) {
+        let share = if wanted > 0.0 { time / wanted } else { 0.0 };
+        out.gauge(&metric::LINUX_CGROUP_CPU_WAIT_UTILIZATION, because(reason), share);
+    }
+}
+
+fn because(reason: &'static str) -> Vec<Attribute> {
+    vec![(&attribute::LINUX_CGROUP_CPU_WAIT_REASON, Value::Static(reason))]
 }
 
 fn record_limit(limit: Option<f64>, allotted: f64, start: UnixNanos, out: &mut EntityRecorder<'_>) {
@@ -192,6 +241,14 @@ mod tests {
         assert_eq!((bandwidth.throttled, bandwidth.burst), (Some(1.5), Some(0.5)));
         assert_eq!(bandwidth.burst_periods, Some(2));
         assert_eq!(parse_bandwidth("", false), Bandwidth::default());
+    }
+
+    #[test]
+    fn a_wait_is_throttled_or_within_or_without() {
+        let text = "nr_throttled 1\nthrottled_time 1000000000\n\
+                    hierarchy_wait_sum 6000000000\ninner_wait_sum 2000000000\n";
+        assert_eq!(parse_waits(text), Some(Waits([1.0, 2.0, 3.0])));
+        assert_eq!(parse_waits("nr_throttled 1\n"), None);
     }
 
     #[test]

@@ -36,7 +36,10 @@ fn start(cx: &StartContext<'_>) -> Started {
             Global::Words(global::EDGES_NS, edges_ns(&metric::LINUX_CPU_RUNQUEUE_WAIT_DURATION)),
             Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
         ],
-        map_sizes: vec![(map::CGROUP_WAITS, table_size::<runqlat_histogram>(cx.support.possible_cpus))],
+        map_sizes: vec![(
+            map::CGROUP_WAITS,
+            table_size::<runqlat_histogram>(cx.support.possible_cpus),
+        )],
     };
     Started::from_object(cx, &plan, |mut object| {
         let probe = RunQueueWait {
@@ -49,7 +52,6 @@ fn start(cx: &StartContext<'_>) -> Started {
         Ok(Built { probe: Box::new(probe), ring: None })
     })
 }
-
 
 struct RunQueueWait {
     host: PerCpuTotal<runqlat_histogram>,

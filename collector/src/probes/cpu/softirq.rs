@@ -3,9 +3,7 @@
 //! Hooks: softirq_raise, softirq_entry.   Signals: `linux.softirq.wait.duration` by vector, on the
 //! legacy page those of the network for each CPU.
 
-use ebpf::cpu_softirq::records::{
-    SOFTIRQ_EDGES, SOFTIRQ_VECTORS, softirq_cpu, softirq_waits,
-};
+use ebpf::cpu_softirq::records::{SOFTIRQ_EDGES, SOFTIRQ_VECTORS, softirq_cpu, softirq_waits};
 use ebpf::cpu_softirq::{OBJECT, global, map, program};
 use semconv::{attribute, metric};
 

@@ -71,9 +71,8 @@ struct MemoryStall {
 impl Probe for MemoryStall {
     fn collect(&mut self, _: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let cpus = self.stalls.values()?;
-        let seconds = |part: fn(&memory_stall) -> u64| {
-            cpus.iter().map(part).sum::<u64>() as f64 / 1e9
-        };
+        let seconds =
+            |part: fn(&memory_stall) -> u64| cpus.iter().map(part).sum::<u64>() as f64 / 1e9;
         let (mut host, start) = (out.host(), self.attached);
         let allocation = seconds(|cpu| cpu.allocation_ns);
         host.sum_f64(&metric::LINUX_MEMORY_ALLOCATION_STALL_TIME, Vec::new(), start, allocation);

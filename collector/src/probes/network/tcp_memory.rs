@@ -33,7 +33,8 @@ impl Probe for TcpMemory {
         let limits = cx.files.proc(LIMITS).ok();
         let limit = limits.and_then(|text| text.split_ascii_whitespace().nth(2)?.parse().ok());
         let text = cx.files.first_of(["1/net/sockstat", "net/sockstat"])?;
-        let memory = parse::sockets(text).find(|(group, name, _)| (*group, *name) == ("TCP", "mem"));
+        let memory =
+            parse::sockets(text).find(|(group, name, _)| (*group, *name) == ("TCP", "mem"));
         let mut host = out.host();
         let Some((_, _, pages)) = memory else { return Ok(()) };
         let usage = pages.saturating_mul(page_size);
