@@ -31,7 +31,8 @@ impl Recorder {
 
     /// The points of the host.
     pub fn host(&mut self) -> EntityRecorder<'_> {
-        EntityRecorder { probe: self.probe, points: &mut self.entities[0].points }
+        let points = &mut self.entities[0].points;
+        EntityRecorder { probe: self.probe, points, page_only: false }
     }
 
     /// The points of a pod or container. What is learnt of it while the snapshot is filled shows in
@@ -43,7 +44,8 @@ impl Recorder {
             entities.push(EntityPoints { resource: Arc::clone(resource), points });
             entities.len() - 1
         });
-        EntityRecorder { probe: self.probe, points: &mut self.entities[index].points }
+        let points = &mut self.entities[index].points;
+        EntityRecorder { probe: self.probe, points, page_only: false }
     }
 
     /// Points recorded so far.
@@ -68,9 +70,15 @@ impl Recorder {
 pub struct EntityRecorder<'a> {
     probe: &'static str,
     points: &'a mut Vec<Point>,
+    page_only: bool,
 }
 
 impl EntityRecorder<'_> {
+    /// Whether what follows is for the legacy page only.
+    pub fn set_page_only(&mut self, page_only: bool) {
+        self.page_only = page_only;
+    }
+
     /// A gauge.
     pub fn gauge(&mut self, metric: &'static MetricDef, attributes: Vec<Attribute>, value: f64) {
         debug_assert_eq!(metric.instrument, Instrument::Gauge, "{}", metric.name);
@@ -132,7 +140,8 @@ impl EntityRecorder<'_> {
             "{} does not declare all of {attributes:?}",
             metric.name
         );
-        self.points.push(Point { metric, attributes, start, value });
+        let page_only = self.page_only || metric.opt_in;
+        self.points.push(Point { metric, attributes, start, value, page_only });
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Point {
     pub start: UnixNanos,
     /// The value.
     pub value: PointValue,
+    /// It is for the legacy page, and not pushed.
+    pub page_only: bool,
 }
 
 /// The value of a [`Point`].

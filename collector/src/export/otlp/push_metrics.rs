@@ -211,8 +211,13 @@ mod tests {
     #[test]
     fn only_what_a_container_no_longer_has_has_ended() {
         let entity = |kind| Arc::new(Resource::new(kind, Vec::new()));
-        let point =
-            |metric| Point { metric, attributes: Vec::new(), start: 1, value: PointValue::Int(1) };
+        let point = |metric| Point {
+            metric,
+            attributes: Vec::new(),
+            start: 1,
+            value: PointValue::Int(1),
+            page_only: false,
+        };
         let of = |resource: &Arc<Resource>, metrics: &[&'static MetricDef]| EntityPoints {
             resource: Arc::clone(resource),
             points: metrics.iter().map(|metric| point(metric)).collect(),

@@ -21,9 +21,11 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.netstat;
         let filter = Filter::new(&config.included, &config.excluded);
+        let pushed = Filter::new(&config.included_in_push_of_containers, "");
         Started::from_files(Netstat {
             columns: Columns {
                 fields: Fields::new(&family::NETSTAT, filter),
+                pushed,
                 known: HashMap::new(),
             },
         })
@@ -32,7 +34,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 };
 
 /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct NetstatConfig {
     /// Words to leave out. A regular expression; empty means none.
@@ -41,6 +43,29 @@ pub struct NetstatConfig {
     /// Words to collect. A regular expression; empty means all.
     #[schemars(extend("format" = "regex"))]
     pub included: String,
+    /// Of these, words that are pushed of pods and containers: each has over 130, which are all on
+    /// the legacy page. A regular expression; empty means all.
+    #[schemars(extend("format" = "regex"))]
+    pub included_in_push_of_containers: String,
+}
+
+impl Default for NetstatConfig {
+    /// What tells of trouble: losses, retransmissions, queues that were full.
+    fn default() -> Self {
+        let of_tcp = "^Tcp_(ActiveOpens|PassiveOpens|AttemptFails|EstabResets|CurrEstab|InSegs|\
+                      OutSegs|RetransSegs|InErrs|OutRsts)$";
+        let more = "^TcpExt_(ListenOverflows|ListenDrops|SyncookiesSent|SyncookiesFailed|\
+                    TCPTimeouts|TCPSynRetrans|TCPLostRetransmit|TCPFastRetrans|\
+                    TCPSlowStartRetrans|TCPLossProbes|TCPSpuriousRTOs|TCPAbortOn\\w+|\
+                    TCPBacklogDrop|TCPRcvQDrop|TCPZeroWindowDrop|TCPToZeroWindowAdv|\
+                    TCPWantZeroWindowAdv|TCPTimeWaitOverflow|TCPReqQFullDrop|\
+                    TCPReqQFullDoCookies|TCPOFODrop|PruneCalled|RcvPruned|TCPMemoryPressures)$";
+        Self {
+            excluded: String::new(),
+            included: String::new(),
+            included_in_push_of_containers: format!("{of_tcp}|{more}"),
+        }
+    }
 }
 
 /// The two files, and where to read them where the first process's may not be.
@@ -57,7 +82,17 @@ struct Netstat {
 /// What each column of each group is, as long as its head stays the same.
 struct Columns {
     fields: Fields,
-    known: HashMap<String, (String, Vec<Option<Field>>)>,
+    /// Words of network namespaces that are pushed.
+    pushed: Filter,
+    known: HashMap<String, (String, Vec<Option<Column>>)>,
+}
+
+/// One column of a group.
+#[derive(Clone, Copy)]
+struct Column {
+    field: Field,
+    /// Also of network namespaces.
+    is_pushed: bool,
 }
 
 impl Probe for Netstat {
@@ -68,14 +103,13 @@ impl Probe for Netstat {
             for (name, _) in FILES {
                 // A namespace that goes while we look costs its own points only.
                 let Some(text) = network.read(fs, name) else { continue };
-                let of_tcp = |group: &str| OF_NAMESPACES.contains(&group);
-                self.columns.record(&text, of_tcp, network.started, &mut owner);
+                self.columns.record(&text, false, network.started, &mut owner);
             }
         }
         let mut host = out.host();
         for (_, paths) in FILES {
             let text = cx.files.first_of(paths)?;
-            self.columns.record(text, |_| true, cx.boot_time, &mut host);
+            self.columns.record(text, true, cx.boot_time, &mut host);
         }
         Ok(())
     }
@@ -85,28 +119,37 @@ impl Columns {
     fn record(
         &mut self,
         text: &str,
-        is_wanted: impl Fn(&str) -> bool,
+        is_host: bool,
         start: UnixNanos,
         out: &mut EntityRecorder<'_>,
     ) {
-        for group in parse::protocols(text).filter(|group| is_wanted(group.name)) {
-            let fields = self.of(group.name, group.words);
-            for (field, value) in fields.iter().zip(group.values.split_ascii_whitespace()) {
-                if let Some(field) = field {
-                    record(*field, value, start, out);
+        for group in parse::protocols(text) {
+            if !is_host && !OF_NAMESPACES.contains(&group.name) {
+                continue;
+            }
+            let columns = self.of(group.name, group.words);
+            for (column, value) in columns.iter().zip(group.values.split_ascii_whitespace()) {
+                if let Some(column) = column {
+                    out.set_page_only(!is_host && !column.is_pushed);
+                    record(column.field, value, start, out);
                 }
             }
         }
     }
 
-    fn of(&mut self, group: &str, words: &str) -> &[Option<Field>] {
+    fn of(&mut self, group: &str, words: &str) -> &[Option<Column>] {
         let is_known = self.known.get(group).is_some_and(|(head, _)| head == words);
         if !is_known {
-            let fields = words.split_ascii_whitespace();
-            let fields = fields.map(|word| self.fields.get(&format!("{group}_{word}"))).collect();
-            self.known.insert(group.to_owned(), (words.to_owned(), fields));
+            let (fields, pushed) = (&mut self.fields, &self.pushed);
+            let column = |name: &str| {
+                let word = format!("{group}_{name}");
+                let is_pushed = pushed.passes(&word);
+                fields.get(&word).map(|field| Column { field, is_pushed })
+            };
+            let columns = words.split_ascii_whitespace().map(column).collect();
+            self.known.insert(group.to_owned(), (words.to_owned(), columns));
         }
-        self.known.get(group).map_or(&[], |(_, fields)| fields)
+        self.known.get(group).map_or(&[], |(_, columns)| columns)
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use integration::{Agent, Cgroup, Held, bpf_entries, get};
+use integration::{Agent, Cgroup, Collector, Held, bpf_entries, get, push_config};
 
 use super::cost::{cpu, resident};
 use super::{Figure, at, figure, sorted};
@@ -194,4 +194,40 @@ pub fn churn() -> Result<Vec<Figure>> {
             "no leak",
         ),
     ])
+}
+
+/// Containers with network namespaces of their own, of each size that is measured.
+const SCALE: [usize; 5] = [10, 50, 200, 380, 500];
+
+/// What a push of everything costs, collecting, encoding and compressing, with ever more containers.
+pub fn scale() -> Result<Vec<Figure>> {
+    let mut containers = Vec::new();
+    let mut figures = Vec::new();
+    for size in SCALE {
+        while containers.len() < size {
+            let number = containers.len();
+            let cgroup = Cgroup::with_cpu(&path(number), 100)?;
+            let process = cgroup.hold("unshare --net sleep 3600")?;
+            containers.push(Container { _process: process, _cgroup: cgroup });
+        }
+        let collector = Collector::start(None)?;
+        let config = push_config("grpc", collector.grpc, "zstd", "http", "");
+        let agent = Agent::with(&config).start()?;
+        sleep(Duration::from_secs(10));
+        let (before, begin) = (cpu(agent.pid())?, Instant::now());
+        sleep(Duration::from_secs(20));
+        let each = (cpu(agent.pid())? - before) / begin.elapsed().as_secs_f64() * 1000.0;
+        let memory = resident(agent.pid())?;
+        let received = collector.received()?;
+        let newest = received.last("linux.cpu.runqueue.wait.duration")?.time;
+        let series = received.points.iter().filter(|point| point.time == newest).count();
+        let wanted = if size == 380 { "≤ 60 ms, ≤ 40 MiB" } else { "" };
+        let per_series = each * 1000.0 / series as f64;
+        figures.push(figure(
+            format!("one push with {size} containers, {series} series, zstd"),
+            format!("{each:.1} ms of CPU, {per_series:.2} µs per series; RSS {memory:.1} MiB"),
+            wanted,
+        ));
+    }
+    Ok(figures)
 }

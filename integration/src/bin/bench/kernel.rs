@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What our programs cost the machine.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use integration::{Agent, installed, number, proc};
@@ -36,36 +38,69 @@ fn hackbench() -> Result<f64> {
     Ok(time.trim().parse()?)
 }
 
-/// Run time in ns and runs of the agent's busiest program.
-fn busiest(pid: u32) -> Result<(u64, u64)> {
-    let mut best = (0, 0);
-    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
-        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
-        if let (Ok(time), Ok(runs)) = (number(&text, "run_time_ns:"), number(&text, "run_cnt:"))
-            && runs > best.1
-        {
-            best = (time, runs);
-        }
-    }
-    Ok(best)
+/// Seconds until a scheduler's and a disk's load, side by side, are both done.
+fn mixed() -> Result<f64> {
+    let folder = tempfile::tempdir_in(integration::root().join("target"))?;
+    let file = folder.path().join("data");
+    let data = file.display();
+    let dd = |options: &str| {
+        Command::new("sh").arg("-c").arg(format!("dd status=none {options}")).spawn()
+    };
+    dd(&format!("if=/dev/zero of={data} bs=1M count=64 oflag=direct"))?.wait()?;
+    let begin = Instant::now();
+    let mut reader = dd(&format!("if={data} of=/dev/null bs=4k iflag=direct"))?;
+    hackbench()?;
+    ensure!(reader.wait()?.success(), "dd failed");
+    Ok(begin.elapsed().as_secs_f64())
 }
 
-pub fn switch() -> Result<Vec<Figure>> {
+/// Run time in ns and runs of each of the agent's programs, by its number.
+fn programs(pid: u32) -> Result<BTreeMap<u64, (u64, u64)>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+        let of = |word: &str| number(&text, word);
+        if let (Ok(id), Ok(time), Ok(runs)) = (of("prog_id:"), of("run_time_ns:"), of("run_cnt:")) {
+            found.insert(id, (time, runs));
+        }
+    }
+    Ok(found)
+}
+
+/// Names of the kernel's programs by their numbers.
+fn names() -> Result<BTreeMap<u64, String>> {
+    let output = Command::new(installed("bpftool")?).args(["prog", "list", "--json"]).output()?;
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let named = list.as_array().context("bpftool gives no list")?.iter();
+    Ok(named
+        .filter_map(|program| Some((program["id"].as_u64()?, program["name"].as_str()?.to_owned())))
+        .collect())
+}
+
+/// What one run of each program takes under a load of the scheduler and a disk.
+pub fn hooks() -> Result<Vec<Figure>> {
     let agent = Agent::with("").start()?;
+    let names = names()?;
     let before = fs::read_to_string(SWITCH)?;
     fs::write(SWITCH, "1")?;
     let measured = (|| {
-        let (time_before, runs_before) = busiest(agent.pid())?;
-        pipe()?;
-        let (time, runs) = busiest(agent.pid())?;
-        let (time, runs) = (time - time_before, runs - runs_before);
-        ensure!(runs > 100_000, "only {runs} switches were seen");
-        Ok((time as f64 / runs as f64, runs))
+        let before = programs(agent.pid())?;
+        mixed()?;
+        let mut figures = Vec::new();
+        for (id, (time, runs)) in programs(agent.pid())? {
+            let (time_before, runs_before) = before.get(&id).copied().unwrap_or_default();
+            let (time, runs) = (time - time_before, runs - runs_before);
+            let name = names.get(&id).map_or("?", String::as_str);
+            if runs > 100 {
+                let each = time as f64 / runs as f64;
+                let value = format!("{each:.0} ns per run, over {runs} runs");
+                figures.push(figure(format!("BPF program {name}"), value, ""));
+            }
+        }
+        Ok(figures)
     })();
     fs::write(SWITCH, before)?;
-    let (each, runs) = measured?;
-    let value = format!("{each:.0} ns per sched_switch, over {runs} of them");
-    Ok(vec![figure("cpu.runqlat, BPF statistics of the kernel", value, "")])
+    measured
 }
 
 /// Runs in pairs, in turn first with and first without the agent.
@@ -101,5 +136,6 @@ pub fn throughput() -> Result<Vec<Figure>> {
         figure("load average before the paired runs", load.split(' ').next().unwrap_or(""), "< 1"),
         paired("perf bench sched pipe on one CPU", pipe)?,
         paired("hackbench -g 4 -l 2000", hackbench)?,
+        paired("the same beside 16,384 direct reads of 4 KiB", mixed)?,
     ])
 }

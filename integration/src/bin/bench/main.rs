@@ -35,9 +35,10 @@ fn main() -> Result<()> {
         ("collection", cost::collection),
         ("scrape", cost::scrape),
         ("containers", containers::containers),
+        ("scale", containers::scale),
         ("churn", containers::churn),
         ("cgroups", containers::cgroups),
-        ("switch", kernel::switch),
+        ("hooks", kernel::hooks),
         ("throughput", kernel::throughput),
         ("kills", latency::kills),
     ];

@@ -68,7 +68,7 @@ fn scopes(points: &[Point], moment: Moment) -> Vec<ScopeMetrics> {
     let mut scopes: Vec<ScopeMetrics> = Vec::new();
     let mut of_probe: HashMap<&str, usize> = HashMap::new();
     let mut of_metric: HashMap<&str, (usize, usize)> = HashMap::new();
-    for point in points.iter().filter(|point| !point.metric.opt_in) {
+    for point in points.iter().filter(|point| !point.page_only) {
         let def = point.metric;
         let (scope_index, metric_index) = *of_metric.entry(def.name).or_insert_with(|| {
             let scope_index = *of_probe.entry(def.probe).or_insert_with(|| {

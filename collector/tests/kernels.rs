@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of real kernels (`kernels/<version>`, taken from Debian's 5.10, 6.1 and 6.12 on cgroup v2,
+//! and from a 6.18 on v1), and every point and line of the page that they give.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{env, fs};
+
+use huatuo_otel::collect::{Collector, Starter};
+use huatuo_otel::config::Config;
+use huatuo_otel::entity::Entities;
+use huatuo_otel::export::prometheus::{Format, render};
+use huatuo_otel::hostfs::HostFs;
+use huatuo_otel::kernel::KernelSupport;
+use huatuo_otel::signal::{EntityKind, Point, PointValue, Snapshot, Value};
+use huatuo_otel::status::Board;
+
+/// Probes that ask the running kernel and not its files.
+const NOT_FILES: [&str; 10] = [
+    "block.latency",
+    "cpu.runqlat",
+    "cpu.softirq",
+    "memory.oom",
+    "memory.reclaim",
+    "memory.stall",
+    "network.connections",
+    "network.dcb",
+    "network.qdisc",
+    "system.tasks",
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels")
+}
+
+/// One collection of the files below `root`.
+fn collect(root: &Path) -> (Snapshot, u64) {
+    let config = Config {
+        black_list: NOT_FILES.map(str::to_owned).to_vec(),
+        region: "dev".to_owned(),
+        ..Config::default()
+    };
+    let config = Arc::new(config);
+    let fs = HostFs::new(root);
+    let support = KernelSupport::gather(&fs);
+    let entities = Arc::new(Entities::discover(&config, &fs));
+    let started = entities.containers().first().map_or(0, |container| container.started);
+    let board = Arc::new(Board::default());
+    let starter = Starter { config, fs, support, board, rings: None };
+    let mut collector = Collector::start(starter, entities);
+    (collector.collect(), started)
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::Int(number) => number.to_string(),
+        other => other.as_str().unwrap_or("?").to_owned(),
+    }
+}
+
+fn line(kind: EntityKind, point: &Point, container: u64) -> String {
+    let attributes: Vec<String> =
+        point.attributes.iter().map(|(key, v)| format!("{}={}", key.key, value(v))).collect();
+    let since = match point.start {
+        0 => "",
+        start if start == container => " since the container",
+        _ => " since boot",
+    };
+    let number = match &point.value {
+        PointValue::Int(number) => number.to_string(),
+        PointValue::Double(number) => number.to_string(),
+        PointValue::Histogram(histogram) => format!("{:?}", histogram.buckets),
+    };
+    let def = point.metric;
+    let page_only = if point.page_only { " (page only)" } else { "" };
+    format!(
+        "{kind:?} {}{{{}}} {:?} {}{since}{page_only}: {number}",
+        def.name,
+        attributes.join(","),
+        def.instrument,
+        def.unit
+    )
+}
+
+fn told(root: &Path) -> String {
+    let (snapshot, container) = collect(root);
+    let mut lines: Vec<String> = snapshot
+        .entities
+        .iter()
+        .flat_map(|entity| {
+            entity.points.iter().map(|point| line(entity.resource.kind, point, container))
+        })
+        .collect();
+    lines.sort();
+    let mut out = lines.join("\n");
+    let page = render(&snapshot, Format::Text);
+    let host = page.split("host=\"").nth(1).unwrap().split('"').next().unwrap();
+    let _ = write!(out, "\n\n{}", page.replace(&format!("host=\"{host}\""), "host=\"hostname\""));
+    out
+}
+
+fn is_as_expected(version: &str) {
+    let told = told(&folder().join(version));
+    let path = folder().join(format!("{version}.txt"));
+    if env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, &told).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    let (told, expected): (BTreeSet<&str>, BTreeSet<&str>) =
+        (told.lines().collect(), expected.lines().collect());
+    let missing: Vec<_> = expected.difference(&told).collect();
+    let more: Vec<_> = told.difference(&expected).collect();
+    assert!(missing.is_empty() && more.is_empty(), "missing {missing:#?}\nmore {more:#?}");
+}
+
+#[test]
+fn linux_5_10() {
+    is_as_expected("5.10");
+}
+
+#[test]
+fn linux_6_1() {
+    is_as_expected("6.1");
+}
+
+#[test]
+fn linux_6_12() {
+    is_as_expected("6.12");
+}
+
+#[test]
+fn linux_6_18_with_cgroup_v1() {
+    is_as_expected("6.18");
+}
+
+/// Every file of a tree, in random ruins: whatever can be read is told, and nothing else happens.
+#[test]
+fn files_that_are_torn_empty_or_no_text_cost_their_own_points_only() {
+    let root = tempfile::tempdir().unwrap();
+    copy(&folder().join("6.12"), root.path());
+    let whole = collect(root.path()).0.entities.iter().map(|e| e.points.len()).sum::<usize>();
+    let mut paths = Vec::new();
+    files(root.path(), &mut paths);
+    let ruins: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+        ("empty", |_| Vec::new()),
+        ("torn", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("binary", |bytes| bytes.iter().map(|byte| byte ^ 0xa5).collect()),
+        ("negative", |bytes| String::from_utf8_lossy(bytes).replace(' ', " -").into_bytes()),
+        ("overflowing", |bytes| {
+            String::from_utf8_lossy(bytes).replace('1', "99999999999999999999").into_bytes()
+        }),
+    ];
+    for path in &paths {
+        let bytes = fs::read(path).unwrap();
+        for (what, ruin) in ruins {
+            fs::write(path, ruin(&bytes)).unwrap();
+            let points = collect(root.path()).0.entities.iter().map(|e| e.points.len()).sum();
+            assert!((1..=whole).contains(&points), "{} {what}: {points}", path.display());
+        }
+        fs::remove_file(path).unwrap();
+        collect(root.path());
+        fs::write(path, &bytes).unwrap();
+    }
+}
+
+/// A large machine: 512 CPUs, 300 disks, 5,000 devices.
+#[test]
+fn a_large_machine_is_told_whole() {
+    let root = tempfile::tempdir().unwrap();
+    copy(&folder().join("6.18"), root.path());
+    let proc = root.path().join("proc");
+    let rows = |count: usize, row: &dyn Fn(usize) -> String| {
+        (0..count).map(row).collect::<Vec<_>>().join("\n") + "\n"
+    };
+    let cpus = rows(512, &|cpu| format!("cpu{cpu} 10 0 5 1000 1 0 1 0 0 0"));
+    let stat = format!("cpu  5120 0 2560 512000 512 0 512 0 0 0\n{cpus}ctxt 7\nbtime 1700000000\n");
+    fs::write(proc.join("stat"), stat).unwrap();
+    let disk = |disk| format!("  8 {disk} sd{disk} 1 2 3 4 5 6 7 8 0 10 11 0 0 0 0 0 0");
+    fs::write(proc.join("diskstats"), rows(300, &disk)).unwrap();
+    let head = fs::read_to_string(proc.join("1/net/dev")).unwrap();
+    let head: Vec<&str> = head.lines().take(2).collect();
+    let device = |at| format!("  eth{at}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16");
+    let devices = format!("{}\n{}", head.join("\n"), rows(5000, &device));
+    fs::write(proc.join("1/net/dev"), devices).unwrap();
+    let (snapshot, _) = collect(root.path());
+    let count = |name: &str| {
+        let points = snapshot.entities.iter().flat_map(|entity| &entity.points);
+        points.filter(|point| point.metric.name == name).count()
+    };
+    assert_eq!(count("system.network.io"), 2 * 5000);
+    assert_eq!(count("system.disk.io"), 2 * 300);
+    assert!(render(&snapshot, Format::Text).contains("device=\"eth4999\""));
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files(&entry.path(), found);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (kind, to) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
