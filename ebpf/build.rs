@@ -90,8 +90,7 @@ fn strip_debug(object: &Path) -> Result<()> {
 
 fn bind(source: &Path, bindings: &Path) -> Result<()> {
     let header = PathBuf::from(source.to_string_lossy().replace(".bpf.c", ".h"));
-    // A program whose records are plain numbers has none.
-    if header.exists() { bind_header(&header, bindings) } else { Ok(fs::write(bindings, "")?) }
+    bind_header(&header, bindings)
 }
 
 /// Lets user space read the records from bytes without `unsafe`: zerocopy checks at compile time

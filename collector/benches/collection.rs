@@ -14,10 +14,11 @@ use huatuo_otel::entity::Entities;
 use huatuo_otel::export::otlp::encode::{MAX_REQUEST, metrics};
 use huatuo_otel::hostfs::HostFs;
 use huatuo_otel::kernel::KernelSupport;
+use huatuo_otel::probes::PROBES;
 use huatuo_otel::status::Board;
 use rustix::time::{ClockId, clock_gettime};
 
-const ROUNDS: u32 = 2000;
+const ROUNDS: u32 = 1000;
 
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -33,22 +34,26 @@ fn micros(mut work: impl FnMut()) -> f64 {
     (cpu_time() - begin).as_nanos() as f64 / f64::from(ROUNDS) / 1000.0
 }
 
-fn main() {
-    let config = Arc::new(Config::default());
+fn collector(black_list: Vec<String>) -> (Collector, Arc<Entities>) {
+    let config = Arc::new(Config { black_list, ..Config::default() });
     let fs = HostFs::new("/");
     let support = KernelSupport::gather(&fs);
     let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board, rings: None };
-    let walker = Arc::clone(&entities);
-    let mut collector = Collector::start(starter, entities);
-    collector.collect();
-    let snapshot = collector.collect();
+    (Collector::start(starter, Arc::clone(&entities)), entities)
+}
+
+fn main() {
+    let (mut all, walker) = collector(Config::default().black_list);
+    all.collect();
+    let snapshot = all.collect();
     let series: usize = snapshot.entities.iter().map(|entity| entity.points.len()).sum();
 
-    let collect = micros(|| drop(black_box(collector.collect())));
+    let collect = micros(|| drop(black_box(all.collect())));
     let walk = micros(|| walker.refresh());
     let encode = micros(|| drop(black_box(metrics(black_box(&snapshot), &[], MAX_REQUEST))));
+    drop(all);
     println!("| what | µs of CPU | per series |");
     println!("|---|---|---|");
     for (what, time) in [
@@ -58,5 +63,13 @@ fn main() {
         ("both".to_owned(), collect + encode),
     ] {
         println!("| {what} | {time:.0} | {:.2} |", time / series as f64);
+    }
+    println!("\n| probe alone | µs of CPU | series |\n|---|---|---|");
+    for probe in PROBES {
+        let others = PROBES.iter().filter(|other| other.name != probe.name);
+        let (mut alone, _) = collector(others.map(|other| other.name.to_owned()).collect());
+        let series = alone.collect().entities.iter().map(|e| e.points.len()).sum::<usize>();
+        let time = micros(|| drop(black_box(alone.collect())));
+        println!("| {} | {time:.0} | {series} |", probe.name);
     }
 }

@@ -137,7 +137,10 @@ fn linux_6_18_with_cgroup_v1() {
     is_as_expected("6.18");
 }
 
-/// Every file of a tree, in random ruins: whatever can be read is told, and nothing else happens.
+/// What becomes of a file's bytes.
+type Ruin = fn(&[u8]) -> Vec<u8>;
+
+/// Every file of a tree, in ruins: whatever can be read is told, and nothing else happens.
 #[test]
 fn files_that_are_torn_empty_or_no_text_cost_their_own_points_only() {
     let root = tempfile::tempdir().unwrap();
@@ -145,7 +148,7 @@ fn files_that_are_torn_empty_or_no_text_cost_their_own_points_only() {
     let whole = collect(root.path()).0.entities.iter().map(|e| e.points.len()).sum::<usize>();
     let mut paths = Vec::new();
     files(root.path(), &mut paths);
-    let ruins: [(&str, fn(&[u8]) -> Vec<u8>); 5] = [
+    let ruins: [(&str, Ruin); 5] = [
         ("empty", |_| Vec::new()),
         ("torn", |bytes| bytes[..bytes.len() / 2].to_vec()),
         ("binary", |bytes| bytes.iter().map(|byte| byte ^ 0xa5).collect()),

@@ -122,10 +122,6 @@ struct task_struct___state {
 	long state;
 };
 
-struct sock_common {
-	volatile unsigned char skc_state;
-};
-
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -135,11 +131,6 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
-};
-
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common;
 };
 
 struct mem_cgroup {

@@ -13,7 +13,7 @@ use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, parse};
 use crate::kernel::unix_now;
 use crate::probes::{Collect, PROBES};
-use crate::signal::{Recorder, Snapshot, UnixNanos};
+use crate::signal::{Recorder, Sizes, Snapshot, UnixNanos};
 use crate::telemetry::CollectionMeter;
 
 /// Wait before a probe that panicked is started anew; doubles with each further panic.
@@ -32,6 +32,7 @@ pub struct Collector {
     boot_time: UnixNanos,
     meter: CollectionMeter,
     series: u64,
+    sizes: Arc<Sizes>,
     _statistics: Option<StatsSwitch>,
 }
 
@@ -59,6 +60,7 @@ impl Collector {
             entities,
             meter: CollectionMeter::new(),
             series: 0,
+            sizes: Arc::default(),
         }
     }
 
@@ -68,7 +70,7 @@ impl Collector {
         let begin = Instant::now();
         self.files.begin_collection();
         self.entities.refresh();
-        let mut recorder = Recorder::new(self.entities.host());
+        let mut recorder = Recorder::with_room(self.entities.host(), Arc::clone(&self.sizes));
         let now = unix_now();
         for index in 0..self.slots.len() {
             self.revive(index, begin);
@@ -76,7 +78,9 @@ impl Collector {
         }
         self.series = recorder.len() as u64;
         self.meter.collected(begin.elapsed(), self.series);
-        recorder.finish(unix_now())
+        let snapshot = recorder.finish(unix_now());
+        self.sizes = Arc::new(snapshot.sizes());
+        snapshot
     }
 
     fn ask(&mut self, index: usize, now: UnixNanos, recorder: &mut Recorder) {

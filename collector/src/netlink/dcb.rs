@@ -3,7 +3,7 @@
 
 use netlink_packet_core::{DefaultNla, Emitable, NlaBuffer, NlasIterator};
 
-use super::{NetlinkError, RouteSocket};
+use super::{NetlinkError, NetlinkSocket};
 
 const RTM_GETDCB: u16 = 78;
 /// `struct dcbmsg`: family, command, padding.
@@ -23,7 +23,7 @@ pub struct PfcFrames {
 }
 
 /// Frames of `device`; `None` where it has no priority flow control.
-pub fn pfc(socket: &mut RouteSocket, device: &str) -> Result<Option<PfcFrames>, NetlinkError> {
+pub fn pfc(socket: &mut NetlinkSocket, device: &str) -> Result<Option<PfcFrames>, NetlinkError> {
     let mut question = vec![0, DCB_CMD_IEEE_GET, 0, 0];
     let name = DefaultNla::new(DCB_ATTR_IFNAME, [device.as_bytes(), b"\0"].concat());
     let mut attribute = vec![0; name.buffer_len()];

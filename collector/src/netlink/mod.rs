@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Questions to the kernel's routing netlink (man rtnetlink(7)).
+//! Questions to the kernel by netlink (man netlink(7), rtnetlink(7), sock_diag(7)).
 
+mod connections;
 mod dcb;
 mod qdisc;
 
@@ -11,10 +12,12 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable,
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+use netlink_sys::{Socket, SocketAddr};
 use rustix::net::netdevice::index_to_name;
 use thiserror::Error;
 
+pub use connections::{TCP_STATES, connections};
 pub use dcb::{PfcFrames, pfc};
 pub use qdisc::{Qdisc, qdiscs};
 
@@ -32,8 +35,8 @@ pub enum NetlinkError {
     Malformed(String),
 }
 
-/// A socket to the kernel's routing tables, of the network namespace that opened it.
-pub struct RouteSocket {
+/// A socket to the kernel. It sees the network namespace that opened it.
+pub struct NetlinkSocket {
     socket: Socket,
     sequence: u32,
 }
@@ -67,10 +70,19 @@ impl NetlinkDeserializable for Raw {
     }
 }
 
-impl RouteSocket {
-    /// Opens it.
-    pub fn open() -> Result<Self, NetlinkError> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+impl NetlinkSocket {
+    /// For devices and their queues.
+    pub fn route() -> Result<Self, NetlinkError> {
+        Self::open(NETLINK_ROUTE)
+    }
+
+    /// For sockets.
+    pub fn sock_diag() -> Result<Self, NetlinkError> {
+        Self::open(NETLINK_SOCK_DIAG)
+    }
+
+    fn open(protocol: isize) -> Result<Self, NetlinkError> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self { socket, sequence: 0 })

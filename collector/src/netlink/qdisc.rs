@@ -3,7 +3,7 @@
 
 use netlink_packet_core::NlasIterator;
 
-use super::{NetlinkError, RouteSocket};
+use super::{NetlinkError, NetlinkSocket};
 
 const RTM_GETQDISC: u16 = 38;
 /// `struct tcmsg`.
@@ -41,7 +41,7 @@ pub struct Qdisc {
 }
 
 /// The root queues of all devices; what lies below a root is counted in it.
-pub fn qdiscs(socket: &mut RouteSocket) -> Result<Vec<Qdisc>, NetlinkError> {
+pub fn qdiscs(socket: &mut NetlinkSocket) -> Result<Vec<Qdisc>, NetlinkError> {
     let mut found = Vec::new();
     socket.dump(RTM_GETQDISC, vec![0; HEADER], |payload| found.extend(parse(payload)))?;
     Ok(found)

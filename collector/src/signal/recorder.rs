@@ -8,6 +8,9 @@ use semconv::{Instrument, MetricDef};
 
 use super::{Attribute, EntityPoints, Histogram, Point, PointValue, Resource, Snapshot, UnixNanos};
 
+/// Numbers of points by the identity of their entity.
+pub type Sizes = HashMap<Arc<str>, usize>;
+
 /// Fills a [`Snapshot`], one probe after the other.
 #[derive(Debug)]
 pub struct Recorder {
@@ -15,13 +18,21 @@ pub struct Recorder {
     entities: Vec<EntityPoints>,
     /// Where each entity is, by its identity.
     places: HashMap<Arc<str>, usize>,
+    /// Most have as many points in each snapshot.
+    sizes: Arc<Sizes>,
 }
 
 impl Recorder {
     /// An empty snapshot of `host`.
     pub fn new(host: &Arc<Resource>) -> Self {
-        let host = EntityPoints { resource: Arc::clone(host), points: Vec::with_capacity(256) };
-        Self { probe: "", entities: vec![host], places: HashMap::new() }
+        Self::with_room(host, Arc::default())
+    }
+
+    /// The same with room for as many points as each entity had before.
+    pub fn with_room(host: &Arc<Resource>, sizes: Arc<Sizes>) -> Self {
+        let points = Vec::with_capacity(sizes.get(&host.identity).copied().unwrap_or_default());
+        let host = EntityPoints { resource: Arc::clone(host), points };
+        Self { probe: "", entities: vec![host], places: HashMap::new(), sizes }
     }
 
     /// What follows is recorded by `probe`.
@@ -38,9 +49,10 @@ impl Recorder {
     /// The points of a pod or container. What is learnt of it while the snapshot is filled shows in
     /// the next one.
     pub fn entity(&mut self, resource: &Arc<Resource>) -> EntityRecorder<'_> {
-        let entities = &mut self.entities;
+        let (entities, sizes) = (&mut self.entities, &self.sizes);
         let index = *self.places.entry(Arc::clone(&resource.identity)).or_insert_with(|| {
-            let points = Vec::with_capacity(64);
+            let size = sizes.get(&resource.identity).copied().unwrap_or_default();
+            let points = Vec::with_capacity(size);
             entities.push(EntityPoints { resource: Arc::clone(resource), points });
             entities.len() - 1
         });
@@ -122,7 +134,7 @@ impl EntityRecorder<'_> {
     ) {
         debug_assert_eq!(metric.instrument, Instrument::Histogram, "{}", metric.name);
         debug_assert_eq!(histogram.buckets.len(), metric.bounds.len() + 1, "{}", metric.name);
-        self.push(metric, attributes, start, PointValue::Histogram(histogram));
+        self.push(metric, attributes, start, PointValue::Histogram(Box::new(histogram)));
     }
 
     fn push(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use semconv::MetricDef;
 
-use super::{Attribute, Resource, UnixNanos};
+use super::{Attribute, Resource, Sizes, UnixNanos};
 
 /// Everything measured at one moment. One snapshot serves the OTLP push and the Prometheus page.
 #[derive(Debug, Clone)]
@@ -14,6 +14,15 @@ pub struct Snapshot {
     pub time: UnixNanos,
     /// One entry per entity.
     pub entities: Vec<EntityPoints>,
+}
+
+impl Snapshot {
+    /// How many points each entity has.
+    pub fn sizes(&self) -> Sizes {
+        let size =
+            |entity: &EntityPoints| (Arc::clone(&entity.resource.identity), entity.points.len());
+        self.entities.iter().map(size).collect()
+    }
 }
 
 /// The points of one entity.
@@ -48,7 +57,7 @@ pub enum PointValue {
     /// Double sum or gauge.
     Double(f64),
     /// Distribution.
-    Histogram(Histogram),
+    Histogram(Box<Histogram>),
 }
 
 impl PointValue {

@@ -2,7 +2,7 @@
 //! Pushes a snapshot at each interval. While the receiver is away requests wait in memory, up to a
 //! bound; collecting goes on.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -108,16 +108,22 @@ impl MetricPush {
 /// Metrics of pods and containers that `last` has and `now` has not. A container that was killed
 /// keeps its count of kills for a while when all else of it has ended.
 fn ended_since(last: &Snapshot, now: &Snapshot) -> Vec<EntityPoints> {
-    let key = |resource: &Arc<Resource>, point: &Point| (Arc::as_ptr(resource), point.metric.name);
-    let present: HashSet<_> = now
+    let present: HashMap<*const Resource, &[Point]> = now
         .entities
         .iter()
-        .flat_map(|entity| entity.points.iter().map(|point| key(&entity.resource, point)))
+        .map(|entity| (Arc::as_ptr(&entity.resource), &*entity.points))
         .collect();
     let containers = last.entities.iter().filter(|entity| entity.resource.kind != EntityKind::Host);
-    let ended = containers.map(|EntityPoints { resource, points }| {
-        let gone = points.iter().filter(|point| !present.contains(&key(resource, point)));
-        EntityPoints { resource: Arc::clone(resource), points: gone.cloned().collect() }
+    let ended = containers.filter_map(|EntityPoints { resource, points }| {
+        let now = present.get(&Arc::as_ptr(resource)).copied().unwrap_or_default();
+        // Nearly all have what they had.
+        let is_same = |(a, b): (&Point, &Point)| std::ptr::eq(a.metric, b.metric);
+        if points.len() == now.len() && points.iter().zip(now).all(is_same) {
+            return None;
+        }
+        let names: HashSet<&str> = now.iter().map(|point| point.metric.name).collect();
+        let gone = points.iter().filter(|point| !names.contains(point.metric.name));
+        Some(EntityPoints { resource: Arc::clone(resource), points: gone.cloned().collect() })
     });
     ended.filter(|entity| !entity.points.is_empty()).collect()
 }

@@ -5,7 +5,7 @@
 
 use semconv::{attribute, metric};
 
-use crate::netlink::{NetlinkError, RouteSocket, pfc};
+use crate::netlink::{NetlinkError, NetlinkSocket, pfc};
 use crate::probes::{Collect, CollectError, Devices, Probe, ProbeDef, Started};
 use crate::signal::{Recorder, Value};
 
@@ -15,7 +15,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     legacy_names: &["netdev_dcb"],
     start: |cx| {
         let names = cx.config.metric_collector.netdev_dcb.device_list.clone();
-        let socket = RouteSocket::open().map_err(Into::into);
+        let socket = NetlinkSocket::route().map_err(Into::into);
         Started::from_result(socket.map(|socket| FlowControl {
             socket,
             names,
@@ -26,7 +26,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 };
 
 struct FlowControl {
-    socket: RouteSocket,
+    socket: NetlinkSocket,
     names: Vec<String>,
     devices: Devices<16>,
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use semconv::{attribute, metric};
 use serde::{Deserialize, Serialize};
 
-use crate::netlink::{Qdisc, RouteSocket, qdiscs};
+use crate::netlink::{NetlinkSocket, Qdisc, qdiscs};
 use crate::probes::{Collect, CollectError, Devices, Filter, Probe, ProbeDef, Started};
 use crate::signal::{EntityRecorder, Recorder, UnixNanos, Value};
 
@@ -18,7 +18,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.qdisc;
         let filter = Filter::new(&config.device_included, &config.device_excluded);
-        let socket = RouteSocket::open().map_err(Into::into);
+        let socket = NetlinkSocket::route().map_err(Into::into);
         Started::from_result(socket.map(|socket| Queues {
             socket,
             filter,
@@ -50,7 +50,7 @@ impl Default for QdiscConfig {
 }
 
 struct Queues {
-    socket: RouteSocket,
+    socket: NetlinkSocket,
     filter: Filter,
     devices: Devices<5>,
 }

@@ -49,7 +49,7 @@ fn pack(packer: &mut Packer, events: &[Arc<Event>], cloud_events: bool) {
         pack(packer, first, cloud_events);
         pack(packer, second, cloud_events);
     } else {
-        packer.push(&message, events.len() as u64);
+        packer.push(&message.encode_to_vec(), events.len() as u64);
     }
 }
 

@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A snapshot as `ExportMetricsServiceRequest`s.
+//! A snapshot as `ExportMetricsServiceRequest`s (opentelemetry/proto/metrics/v1/metrics.proto).
 
 use std::collections::HashMap;
 
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Gauge, Histogram, HistogramDataPoint, Metric,
-    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
-};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, DataPointFlags};
 use prost::Message;
 use semconv::{Instrument, MetricDef, SCHEMA_URL, UPSTREAM_SCHEMA_URL};
 
-use super::{Packer, Request, resource, scope, value};
-use crate::signal::{EntityPoints, Point, PointValue, Resource, Snapshot, UnixNanos};
+use super::{Packer, Request, resource, scope, value, wire};
+use crate::signal::{EntityPoints, Histogram, Point, PointValue, Resource, Snapshot, UnixNanos};
 
 /// Requests of at most `limit` bytes, cut between Resources; a Resource that is larger by itself is
-/// cut between its points. One `ResourceMetrics` is built, encoded and dropped at a time.
+/// cut between its points.
 ///
 /// Series of `ended` entities get one last point that says so (`NO_RECORDED_VALUE`), at which stores
 /// let them end.
 pub fn metrics(snapshot: &Snapshot, ended: &[EntityPoints], limit: usize) -> Vec<Request> {
+    let mut writer = Writer::default();
     let mut packer = Packer::new(limit);
     let moment = Moment { time: snapshot.time, ended: false };
     for entity in &snapshot.entities {
-        pack(&mut packer, &entity.resource, &entity.points, moment);
+        pack(&mut packer, &mut writer, &entity.resource, &entity.points, moment);
     }
+    let moment = Moment { ended: true, ..moment };
     for entity in ended {
-        pack(&mut packer, &entity.resource, &entity.points, Moment { ended: true, ..moment });
+        pack(&mut packer, &mut writer, &entity.resource, &entity.points, moment);
     }
     packer.finish()
 }
@@ -38,129 +36,176 @@ struct Moment {
     ended: bool,
 }
 
-impl Moment {
-    fn flags(self) -> u32 {
-        if self.ended { DataPointFlags::NoRecordedValueMask as u32 } else { 0 }
-    }
-}
-
-fn pack(packer: &mut Packer, whose: &Resource, points: &[Point], moment: Moment) {
-    if points.is_empty() {
+fn pack(
+    packer: &mut Packer,
+    writer: &mut Writer,
+    whose: &Resource,
+    points: &[Point],
+    moment: Moment,
+) {
+    let items = writer.gather(points, moment);
+    if items == 0 {
         return;
     }
-    let message = ResourceMetrics {
-        resource: Some(resource(whose)),
-        scope_metrics: scopes(points, moment),
-        schema_url: UPSTREAM_SCHEMA_URL.to_owned(),
-    };
-    if points.len() > 1 && !packer.fits(message.encoded_len()) {
-        drop(message);
+    let message = writer.resource_metrics(whose);
+    if points.len() > 1 && !packer.fits(message.len()) {
         let (first, second) = points.split_at(points.len() / 2);
-        pack(packer, whose, first, moment);
-        pack(packer, whose, second, moment);
+        pack(packer, writer, whose, first, moment);
+        pack(packer, writer, whose, second, moment);
     } else {
-        packer.push(&message, points.len() as u64);
+        packer.push(&message, items);
     }
 }
 
-/// One scope per probe, one metric per definition, both in order of first appearance.
-fn scopes(points: &[Point], moment: Moment) -> Vec<ScopeMetrics> {
-    let mut scopes: Vec<ScopeMetrics> = Vec::new();
-    let mut of_probe: HashMap<&str, usize> = HashMap::new();
-    let mut of_metric: HashMap<&str, (usize, usize)> = HashMap::new();
-    for point in points.iter().filter(|point| !point.page_only) {
-        let def = point.metric;
-        let (scope_index, metric_index) = *of_metric.entry(def.name).or_insert_with(|| {
-            let scope_index = *of_probe.entry(def.probe).or_insert_with(|| {
-                scopes.push(ScopeMetrics {
-                    scope: Some(scope(def.probe)),
-                    metrics: Vec::new(),
-                    schema_url: SCHEMA_URL.to_owned(),
-                });
+/// Points by metric, and metrics by the probe that is their scope, in order of first appearance.
+/// Kept from one entity to the next for its room.
+#[derive(Default)]
+struct Writer {
+    scopes: Vec<Scope>,
+    /// Where each metric is: its scope, and its place there.
+    places: HashMap<&'static str, (usize, usize)>,
+    /// One point.
+    point: Vec<u8>,
+}
+
+struct Scope {
+    probe: &'static str,
+    metrics: Vec<Metric>,
+}
+
+struct Metric {
+    def: &'static MetricDef,
+    /// Its points, as `data_points` of its kind of data.
+    points: Vec<u8>,
+}
+
+impl Writer {
+    /// Takes in the points that are pushed, and tells how many.
+    fn gather(&mut self, points: &[Point], moment: Moment) -> u64 {
+        self.scopes.clear();
+        self.places.clear();
+        let mut items = 0;
+        // Most points are of the same metric as the one before.
+        let mut last: Option<(&str, (usize, usize))> = None;
+        for point in points.iter().filter(|point| !point.page_only) {
+            let place = match last {
+                Some((name, place)) if name == point.metric.name => place,
+                _ => self.place(point.metric),
+            };
+            last = Some((point.metric.name, place));
+            self.point.clear();
+            if write_point(&mut self.point, point, moment) {
+                items += 1;
+                let metric = &mut self.scopes[place.0].metrics[place.1];
+                wire::bytes(&mut metric.points, 1, &self.point);
+            }
+        }
+        items
+    }
+
+    fn place(&mut self, def: &'static MetricDef) -> (usize, usize) {
+        let scopes = &mut self.scopes;
+        *self.places.entry(def.name).or_insert_with(|| {
+            let known = scopes.iter().position(|scope| scope.probe == def.probe);
+            let index = known.unwrap_or_else(|| {
+                scopes.push(Scope { probe: def.probe, metrics: Vec::new() });
                 scopes.len() - 1
             });
-            let metrics = &mut scopes[scope_index].metrics;
-            metrics.push(describe(def));
-            (scope_index, metrics.len() - 1)
-        });
-        add(&mut scopes[scope_index].metrics[metric_index], point, moment);
+            let metrics = &mut scopes[index].metrics;
+            metrics.push(Metric { def, points: Vec::new() });
+            (index, metrics.len() - 1)
+        })
     }
-    scopes
-}
 
-fn describe(def: &MetricDef) -> Metric {
-    let aggregation_temporality = AggregationTemporality::Cumulative as i32;
-    let sum = |is_monotonic| {
-        Data::Sum(Sum { is_monotonic, aggregation_temporality, data_points: vec![] })
-    };
-    Metric {
-        name: def.name.to_owned(),
-        description: def.brief.to_owned(),
-        unit: def.unit.to_owned(),
-        data: Some(match def.instrument {
-            Instrument::Counter => sum(true),
-            Instrument::UpDownCounter => sum(false),
-            Instrument::Gauge => Data::Gauge(Gauge::default()),
-            Instrument::Histogram => {
-                Data::Histogram(Histogram { aggregation_temporality, data_points: vec![] })
-            }
-        }),
-        ..Default::default()
+    /// `ResourceMetrics`
+    fn resource_metrics(&self, whose: &Resource) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4096);
+        wire::bytes(&mut out, 1, &resource(whose).encode_to_vec());
+        for Scope { probe, metrics } in &self.scopes {
+            let scope = scope(probe).encode_to_vec();
+            let all: usize = metrics.iter().map(|metric| wire::length(metric.length())).sum();
+            let length = wire::length(scope.len()) + all + wire::length(SCHEMA_URL.len());
+            wire::begin(&mut out, 2, length);
+            wire::bytes(&mut out, 1, &scope);
+            metrics.iter().for_each(|metric| metric.write(&mut out));
+            wire::bytes(&mut out, 3, SCHEMA_URL.as_bytes());
+        }
+        wire::bytes(&mut out, 3, UPSTREAM_SCHEMA_URL.as_bytes());
+        out
     }
 }
 
-fn add(metric: &mut Metric, point: &Point, moment: Moment) {
-    match (&mut metric.data, &point.value) {
-        (Some(Data::Sum(sum)), PointValue::Int(number)) => {
-            sum.data_points.push(number_point(point, Number::AsInt(*number), moment));
+/// Fields of `Metric` that hold the points, by the instrument.
+const GAUGE: u32 = 5;
+const SUM: u32 = 7;
+const HISTOGRAM: u32 = 9;
+
+impl Metric {
+    fn data(&self) -> (u32, &'static [u8]) {
+        const CUMULATIVE: u8 = AggregationTemporality::Cumulative as u8;
+        // After the points: aggregation_temporality = 2, is_monotonic = 3.
+        match self.def.instrument {
+            Instrument::Gauge => (GAUGE, &[]),
+            Instrument::Counter => (SUM, &[0x10, CUMULATIVE, 0x18, 1]),
+            Instrument::UpDownCounter => (SUM, &[0x10, CUMULATIVE]),
+            Instrument::Histogram => (HISTOGRAM, &[0x10, CUMULATIVE]),
         }
-        (Some(Data::Sum(sum)), PointValue::Double(number)) => {
-            sum.data_points.push(number_point(point, Number::AsDouble(*number), moment));
+    }
+
+    fn texts(&self) -> [&'static str; 3] {
+        [self.def.name, self.def.brief, self.def.unit]
+    }
+
+    fn length(&self) -> usize {
+        let texts: usize = self.texts().iter().map(|text| wire::length(text.len())).sum();
+        texts + wire::length(self.points.len() + self.data().1.len())
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        wire::begin(out, 2, self.length());
+        for (field, text) in (1..).zip(self.texts()) {
+            wire::bytes(out, field, text.as_bytes());
         }
-        (Some(Data::Gauge(gauge)), PointValue::Int(number)) => {
-            gauge.data_points.push(number_point(point, Number::AsInt(*number), moment));
-        }
-        (Some(Data::Gauge(gauge)), PointValue::Double(number)) => {
-            gauge.data_points.push(number_point(point, Number::AsDouble(*number), moment));
-        }
-        (Some(Data::Histogram(histogram)), PointValue::Histogram(_)) => {
-            histogram.data_points.extend(histogram_point(point, moment));
+        let (field, rest) = self.data();
+        wire::begin(out, field, self.points.len() + rest.len());
+        out.extend_from_slice(&self.points);
+        out.extend_from_slice(rest);
+    }
+}
+
+/// `NumberDataPoint` or `HistogramDataPoint`; false where the value is not of the metric's kind.
+fn write_point(out: &mut Vec<u8>, point: &Point, moment: Moment) -> bool {
+    let is_histogram = point.metric.instrument == Instrument::Histogram;
+    if point.start != 0 {
+        wire::eight(out, 2, point.start.to_le_bytes());
+    }
+    wire::eight(out, 3, moment.time.to_le_bytes());
+    match &point.value {
+        _ if moment.ended => {}
+        PointValue::Int(number) if !is_histogram => wire::eight(out, 6, number.to_le_bytes()),
+        PointValue::Double(number) if !is_histogram => wire::eight(out, 4, number.to_le_bytes()),
+        PointValue::Histogram(histogram) if is_histogram => {
+            write_histogram(out, histogram, point.metric.bounds);
         }
         // The recorder pairs instruments with values.
-        _ => debug_assert!(false, "{} has a value of another kind", point.metric.name),
+        _ => {
+            debug_assert!(false, "{} has a value of another kind", point.metric.name);
+            return false;
+        }
     }
-}
-
-fn number_point(point: &Point, number: Number, moment: Moment) -> NumberDataPoint {
-    NumberDataPoint {
-        attributes: value::attributes(&point.attributes),
-        start_time_unix_nano: point.start,
-        time_unix_nano: moment.time,
-        flags: moment.flags(),
-        value: (!moment.ended).then_some(number),
-        ..Default::default()
-    }
-}
-
-fn histogram_point(point: &Point, moment: Moment) -> Option<HistogramDataPoint> {
-    let PointValue::Histogram(histogram) = &point.value else { return None };
-    let frame = HistogramDataPoint {
-        attributes: value::attributes(&point.attributes),
-        start_time_unix_nano: point.start,
-        time_unix_nano: moment.time,
-        flags: moment.flags(),
-        ..Default::default()
-    };
+    let [attributes, flags] = if is_histogram { [9, 10] } else { [7, 8] };
+    value::write(out, attributes, &point.attributes);
     if moment.ended {
-        return Some(frame);
+        wire::varint(out, flags, DataPointFlags::NoRecordedValueMask as u64);
     }
-    Some(HistogramDataPoint {
-        count: histogram.count(),
-        sum: Some(histogram.sum),
-        bucket_counts: histogram.buckets.clone(),
-        explicit_bounds: point.metric.bounds.to_vec(),
-        ..frame
-    })
+    true
+}
+
+fn write_histogram(out: &mut Vec<u8>, histogram: &Histogram, bounds: &[f64]) {
+    wire::eight(out, 4, histogram.count().to_le_bytes());
+    wire::eight(out, 5, histogram.sum.to_le_bytes());
+    wire::packed(out, 6, histogram.buckets.iter().map(|count| count.to_le_bytes()));
+    wire::packed(out, 7, bounds.iter().map(|bound| bound.to_le_bytes()));
 }
 
 #[cfg(test)]
@@ -168,6 +213,7 @@ mod tests {
     use std::sync::Arc;
 
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use semconv::{attribute, metric};
 
     use super::*;

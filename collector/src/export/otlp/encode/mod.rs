@@ -6,11 +6,10 @@
 mod logs;
 mod metrics;
 mod value;
+mod wire;
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceProto;
-use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint};
 
 pub use logs::logs;
 pub use metrics::metrics;
@@ -47,15 +46,12 @@ impl Packer {
     }
 
     /// Appends a `ResourceMetrics` or `ResourceLogs`: field 1 of both kinds of request.
-    fn push(&mut self, resource: &impl Message, items: u64) {
-        let length = resource.encoded_len();
-        if self.open.items > 0 && self.open.body.len() + length + 8 > self.limit {
+    fn push(&mut self, resource: &[u8], items: u64) {
+        if self.open.items > 0 && self.open.body.len() + resource.len() + 8 > self.limit {
             let next = Request { body: Vec::new(), items: 0 };
             self.full.push(std::mem::replace(&mut self.open, next));
         }
-        encode_key(1, WireType::LengthDelimited, &mut self.open.body);
-        encode_varint(length as u64, &mut self.open.body);
-        resource.encode_raw(&mut self.open.body);
+        wire::bytes(&mut self.open.body, 1, resource);
         self.open.items += items;
     }
 

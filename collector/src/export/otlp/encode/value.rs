@@ -3,8 +3,45 @@
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Proto;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use prost::Message;
+use prost::encoding::encoded_len_varint;
 
+use super::wire;
 use crate::signal::{Attribute, Value};
+
+/// Attributes as `KeyValue` in the field `field` of a message.
+pub(super) fn write(out: &mut Vec<u8>, field: u32, attributes: &[Attribute]) {
+    for (def, value) in attributes {
+        let Some((of_value, length)) = plain(value) else {
+            let pair = key_value(def.key, any_value(value)).encode_to_vec();
+            wire::bytes(out, field, &pair);
+            continue;
+        };
+        wire::begin(out, field, wire::length(def.key.len()) + wire::length(length));
+        wire::bytes(out, 1, def.key.as_bytes());
+        wire::begin(out, 2, length);
+        match of_value {
+            Plain::Text(text) => wire::bytes(out, 1, text.as_bytes()),
+            Plain::Int(number) => wire::varint(out, 3, number),
+        }
+    }
+}
+
+/// What nearly all attributes of metrics are.
+enum Plain<'a> {
+    Text(&'a str),
+    Int(u64),
+}
+
+/// The value, and what its `AnyValue` takes.
+fn plain(value: &Value) -> Option<(Plain<'_>, usize)> {
+    if let Some(text) = value.as_str() {
+        return Some((Plain::Text(text), wire::length(text.len())));
+    }
+    let Value::Int(number) = value else { return None };
+    let number = number.cast_unsigned();
+    Some((Plain::Int(number), 1 + encoded_len_varint(number)))
+}
 
 pub(super) fn attributes(attributes: &[Attribute]) -> Vec<KeyValue> {
     attributes.iter().map(|(def, value)| key_value(def.key, any_value(value))).collect()
