@@ -8,7 +8,7 @@ use std::sync::Arc;
 use semconv::{AttributeDef, attribute};
 
 use super::{Container, Entities};
-use crate::hostfs::HostFs;
+use crate::hostfs::{Folder, HostFs};
 use crate::signal::{EntityKind, Resource, UnixNanos};
 
 /// What a pod's Resource takes from its containers', identity first.
@@ -28,17 +28,16 @@ pub struct Network {
     pub id: u64,
     /// The pod's Resource, or that of the oldest container in it.
     pub owner: Arc<Resource>,
-    /// A process in it.
-    pub process: u32,
+    /// `/proc/<pid>/net` of a process in it.
+    folder: Arc<Folder>,
     /// When the first of its containers started.
     pub started: UnixNanos,
 }
 
 impl Network {
-    /// The text of `/proc/<pid>/net/<name>` in it; `None` where it has just gone. Not kept open: an
-    /// open file would keep the namespace, with its devices, beyond the end of its containers.
-    pub fn read(&self, fs: &HostFs, name: &str) -> Option<String> {
-        fs.read_proc(&format!("{}/net/{name}", self.process)).ok()
+    /// The text of `/proc/<pid>/net/<name>` in it, read into `buffer`; `None` where it has just gone.
+    pub fn read<'a>(&self, name: &str, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
+        self.folder.read(name, buffer)
     }
 }
 
@@ -53,10 +52,11 @@ pub struct Networks {
     pods: HashMap<Arc<str>, Arc<Resource>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Process {
     id: u32,
     network: u64,
+    folder: Arc<Folder>,
     seen: UnixNanos,
 }
 
@@ -82,13 +82,13 @@ impl Networks {
     }
 
     fn look(&mut self, entities: &Entities, now: UnixNanos) {
-        let mut shared: HashMap<u64, Vec<(Arc<Container>, u32)>> = HashMap::new();
+        let mut shared: HashMap<u64, Vec<(Arc<Container>, Process)>> = HashMap::new();
         // Where we may not look, nobody's can be told from the host's.
         let host = namespace(&self.fs, "1").or_else(|| namespace(&self.fs, "self"));
         for container in entities.containers_and_sandboxes() {
             let Some(process) = self.process(&container, entities, now) else { continue };
             if host.is_some_and(|host| host != process.network) {
-                shared.entry(process.network).or_default().push((container, process.id));
+                shared.entry(process.network).or_default().push((container, process));
             }
         }
         self.processes.retain(|_, process| process.seen == now);
@@ -105,18 +105,20 @@ impl Networks {
         entities: &Entities,
         now: UnixNanos,
     ) -> Option<Process> {
-        let known = self.processes.get(&container.id).copied();
+        let known = self.processes.get(&container.id).cloned();
         let still =
             known.filter(|known| namespace(&self.fs, &known.id.to_string()) == Some(known.network));
         let process = still.map(|known| Process { seen: now, ..known }).or_else(|| {
             let id = entities.first_process_of(container)?;
-            Some(Process { id, network: namespace(&self.fs, &id.to_string())?, seen: now })
+            let network = namespace(&self.fs, &id.to_string())?;
+            let folder = Folder::open(&self.fs.proc(&format!("{id}/net"))).ok()?;
+            Some(Process { id, network, folder: Arc::new(folder), seen: now })
         })?;
-        self.processes.insert(Arc::clone(&container.id), process);
+        self.processes.insert(Arc::clone(&container.id), process.clone());
         Some(process)
     }
 
-    fn network(&mut self, id: u64, mut users: Vec<(Arc<Container>, u32)>) -> Option<Network> {
+    fn network(&mut self, id: u64, mut users: Vec<(Arc<Container>, Process)>) -> Option<Network> {
         users.sort_by_key(|(container, _)| (container.started, Arc::clone(&container.id)));
         let (first, process) = users.first()?;
         let started = first.started;
@@ -128,7 +130,7 @@ impl Networks {
             Some(_) => self.pod(&named.resource),
             None => Arc::clone(&named.resource),
         };
-        Some(Network { id, owner, process: *process, started })
+        Some(Network { id, owner, folder: Arc::clone(&process.folder), started })
     }
 
     /// The Resource of the pod of `container`; the one made before where nothing has changed.
@@ -195,6 +197,9 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             let _ = fs::remove_file(folder.join("net"));
             symlink(format!("net:[{network}]"), folder.join("net")).unwrap();
+            let net = self.root.path().join(format!("proc/{id}/net"));
+            fs::create_dir_all(&net).unwrap();
+            fs::write(net.join("whose"), id.to_string()).unwrap();
         }
 
         /// A container, named by one letter, with one process.
@@ -205,6 +210,12 @@ mod tests {
             fs::write(folder.join("cgroup.procs"), format!("{process}\n")).unwrap();
             self.entities.refresh();
             self.entities.look_up_names(false);
+        }
+
+        /// The process whose files are read.
+        fn first_process(&mut self) -> Option<String> {
+            let mut buffer = Vec::new();
+            self.list()[0].read("whose", &mut buffer).map(str::to_owned)
         }
 
         fn list(&mut self) -> Vec<Network> {
@@ -262,13 +273,13 @@ mod tests {
         let mut machine = Machine::new();
         machine.process(10, 77);
         machine.container("docker", 'a', 10);
-        assert_eq!(machine.list()[0].process, 10);
+        assert_eq!(machine.first_process().as_deref(), Some("10"));
         fs::remove_dir_all(machine.root.path().join("proc/10")).unwrap();
         assert!(machine.list().is_empty());
         machine.process(11, 77);
         let folder = machine.root.path().join("cgroup/docker").join("a".repeat(64));
         fs::write(folder.join("cgroup.procs"), "11\n").unwrap();
-        assert_eq!(machine.list()[0].process, 11);
+        assert_eq!(machine.first_process().as_deref(), Some("11"));
         // The number is another container's now.
         machine.process(11, 99);
         fs::write(folder.join("cgroup.procs"), "").unwrap();

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use super::{MAX_FILE, ReadError};
 
 /// Room at first, doubled where it is too little. Most kept files are those of containers, and most
-/// of these have a line or two.
-const FIRST_BUFFER: usize = 512;
+/// of these have a number or two.
+const FIRST_BUFFER: usize = 64;
 
 /// A kept descriptor and buffer.
 #[derive(Debug)]
@@ -65,9 +65,12 @@ impl KeptFile {
         loop {
             let got = file.read_at(&mut self.buffer[length..], length as u64)?;
             length += got;
-            // Kernel files come whole when the buffer has room for them; room left means the end.
-            if got == 0 || length < self.buffer.len() {
+            // Room left does not mean the end: the kernel gives a page of lines at a time.
+            if got == 0 {
                 return Ok(length);
+            }
+            if length < self.buffer.len() {
+                continue;
             }
             if self.buffer.len() as u64 >= MAX_FILE {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "over 4 MiB"));
@@ -80,6 +83,7 @@ impl KeptFile {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
 
@@ -95,6 +99,18 @@ mod tests {
         assert_eq!(kept.read().unwrap(), long);
         fs::write(&path, "").unwrap();
         assert_eq!(kept.read().unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_that_the_kernel_gives_by_the_page_comes_whole_each_time() {
+        // Only loading a module changes it.
+        let path = Path::new("/proc/crypto");
+        let whole = fs::read_to_string(path).unwrap();
+        assert!(whole.len() > 4096, "{} bytes", whole.len());
+        let mut kept = KeptFile::new(path.to_owned());
+        for _ in 0..3 {
+            assert_eq!(kept.read().unwrap().len(), whole.len());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod files;
+mod folder;
 mod kept;
 pub mod mounts;
 pub mod parse;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use cgroup::CgroupFiles;
 pub use files::Files;
+pub use folder::Folder;
 pub use kept::KeptFile;
 pub use mounts::CgroupMount;
 

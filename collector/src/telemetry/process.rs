@@ -2,6 +2,7 @@
 //! What the agent's own process takes. Source: `/proc/self/stat`, `/proc/self/fd` (proc(5)).
 
 use std::fs;
+use std::path::Path;
 
 use crate::kernel::ticks_per_second;
 
@@ -28,9 +29,18 @@ impl ProcessUsage {
             ticks_per_second() as f64,
             rustix::param::page_size() as i64,
         )?;
-        // One of them is the folder that we count in.
-        usage.descriptors = fs::read_dir("/proc/self/fd").ok()?.count() as i64 - 1;
+        usage.descriptors = descriptors()?;
         Some(usage)
+    }
+}
+
+/// Since v6.2 the folder's size tells; before, it has none.
+fn descriptors() -> Option<i64> {
+    let folder = Path::new("/proc/self/fd");
+    match fs::metadata(folder).ok()?.len() {
+        // One of them is the folder that we count in.
+        0 => Some(fs::read_dir(folder).ok()?.count() as i64 - 1),
+        size => i64::try_from(size).ok(),
     }
 }
 

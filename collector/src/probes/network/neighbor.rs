@@ -14,24 +14,27 @@ use crate::signal::{Attribute, Recorder, Value};
 pub static PROBE: ProbeDef = ProbeDef {
     name: "network.neighbor",
     legacy_names: &["arp"],
-    start: |_| Started::from_files(Neighbors),
+    start: |_| Started::from_files(Neighbors { text: Vec::new() }),
     decode: None,
 };
 
 /// The table's limit.
 const LIMIT: &str = "sys/net/ipv4/neigh/default/gc_thresh3";
 
-struct Neighbors;
+struct Neighbors {
+    /// Room for the files of network namespaces.
+    text: Vec<u8>,
+}
 
 impl Probe for Neighbors {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let (fs, start) = (cx.files.host(), cx.boot_time);
+        let start = cx.boot_time;
         let count = &metric::LINUX_NETWORK_NEIGHBOR_ENTRY_COUNT;
         for network in cx.networks.list(cx.entities, cx.now) {
             // A namespace that goes while we look costs its own point only.
-            let Some(text) = network.read(fs, "arp") else { continue };
+            let Some(text) = network.read("arp", &mut self.text) else { continue };
             let mut owner = out.entity(&network.owner);
-            owner.sum(count, ipv4(), network.started, parse::neighbors(&text));
+            owner.sum(count, ipv4(), network.started, parse::neighbors(text));
         }
         let mut host = out.host();
         let known = parse::neighbors(cx.files.first_of(["1/net/arp", "net/arp"])?);

@@ -21,7 +21,12 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.netdev_stats;
         let filter = Filter::new(&config.device_included, &config.device_excluded);
-        Started::from_files(Netdev { filter, host: Devices::default(), others: HashMap::new() })
+        Started::from_files(Netdev {
+            filter,
+            host: Devices::default(),
+            others: HashMap::new(),
+            text: Vec::new(),
+        })
     },
     decode: None,
 };
@@ -144,6 +149,8 @@ struct Netdev {
     host: Devices<16>,
     /// Those of pods and containers, by their inode.
     others: HashMap<u64, Devices<16>>,
+    /// Room for the files of network namespaces.
+    text: Vec<u8>,
 }
 
 /// The devices of one file, and whose they are.
@@ -171,12 +178,12 @@ impl Probe for Netdev {
 impl Netdev {
     /// A namespace that goes while we look costs its own points only.
     fn collect_others(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) {
-        let (fs, now) = (cx.files.host(), cx.now);
+        let now = cx.now;
         for network in cx.networks.list(cx.entities, now) {
-            let Some(text) = network.read(fs, "dev") else { continue };
+            let Some(text) = network.read("dev", &mut self.text) else { continue };
             let is_pod = network.owner.kind == EntityKind::Pod;
             let scope = if is_pod { Scope::Pod } else { Scope::Container };
-            let found = Found { text: &text, scope, now, since: network.started };
+            let found = Found { text, scope, now, since: network.started };
             let devices = self.others.entry(network.id).or_default();
             record(devices, &found, &self.filter, &mut out.entity(&network.owner));
         }

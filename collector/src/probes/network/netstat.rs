@@ -28,6 +28,7 @@ pub static PROBE: ProbeDef = ProbeDef {
                 pushed,
                 known: HashMap::new(),
             },
+            text: Vec::new(),
         })
     },
     decode: None,
@@ -77,6 +78,8 @@ const OF_NAMESPACES: [&str; 2] = ["Tcp", "TcpExt"];
 
 struct Netstat {
     columns: Columns,
+    /// Room for the files of network namespaces.
+    text: Vec<u8>,
 }
 
 /// What each column of each group is, as long as its head stays the same.
@@ -97,13 +100,12 @@ struct Column {
 
 impl Probe for Netstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let fs = cx.files.host();
         for network in cx.networks.list(cx.entities, cx.now) {
             let mut owner = out.entity(&network.owner);
             for (name, _) in FILES {
                 // A namespace that goes while we look costs its own points only.
-                let Some(text) = network.read(fs, name) else { continue };
-                self.columns.record(&text, false, network.started, &mut owner);
+                let Some(text) = network.read(name, &mut self.text) else { continue };
+                self.columns.record(text, false, network.started, &mut owner);
             }
         }
         let mut host = out.host();

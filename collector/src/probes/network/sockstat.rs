@@ -14,12 +14,19 @@ pub static PROBE: ProbeDef = ProbeDef {
     legacy_names: &["sockstat"],
     start: |_| {
         let fields = Fields::new(&family::SOCKSTAT, Filter::new("", ""));
-        Started::from_files(Sockstat { fields, word: String::new() })
+        let words = Sockets { fields, word: String::new() };
+        Started::from_files(Sockstat { words, text: Vec::new() })
     },
     decode: None,
 };
 
 struct Sockstat {
+    words: Sockets,
+    /// Room for the files of network namespaces.
+    text: Vec<u8>,
+}
+
+struct Sockets {
     fields: Fields,
     /// Room for one word.
     word: String,
@@ -27,19 +34,18 @@ struct Sockstat {
 
 impl Probe for Sockstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let fs = cx.files.host();
         for network in cx.networks.list(cx.entities, cx.now) {
             // A namespace that goes while we look costs its own points only.
-            let Some(text) = network.read(fs, "sockstat") else { continue };
-            self.record(&text, false, network.started, &mut out.entity(&network.owner));
+            let Some(text) = network.read("sockstat", &mut self.text) else { continue };
+            self.words.record(text, false, network.started, &mut out.entity(&network.owner));
         }
         let text = cx.files.first_of(["1/net/sockstat", "net/sockstat"])?;
-        self.record(text, true, cx.boot_time, &mut out.host());
+        self.words.record(text, true, cx.boot_time, &mut out.host());
         Ok(())
     }
 }
 
-impl Sockstat {
+impl Sockets {
     fn record(
         &mut self,
         text: &str,
