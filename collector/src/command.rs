@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command, EventsArgs, Flags};
 use crate::config::{Config, Layers, Loaded, Overrides, Source, load};
 use crate::follow::Follow;
 use crate::hostfs::HostFs;
+use crate::kernel::share_memory_between_threads;
 use crate::probes::PROBES;
 use crate::status::ProbeState;
 
@@ -75,6 +76,7 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn run_agent(flags: &Flags) -> Outcome {
+    share_memory_between_threads();
     let loaded = configuration(flags)?;
     for notice in &loaded.notices {
         writeln!(io::stderr(), "huatuo-otel: {notice}")?;

@@ -13,6 +13,17 @@ pub fn raise_open_files() {
     }
 }
 
+/// Has all threads take memory from one place. A snapshot is made by one thread and dropped by
+/// another; with a place for each, each would keep room for the largest.
+pub fn share_memory_between_threads() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "only the C library can be told")]
+    // SAFETY: has no precondition; called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,5 +6,5 @@ mod limits;
 mod support;
 
 pub use clock::{boot_to_unix, counter_start, ticks_per_second, unix_now};
-pub use limits::raise_open_files;
+pub use limits::{raise_open_files, share_memory_between_threads};
 pub use support::KernelSupport;

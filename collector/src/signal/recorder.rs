@@ -153,6 +153,7 @@ impl EntityRecorder<'_> {
             metric.name
         );
         let page_only = self.page_only || metric.opt_in;
+        let attributes = attributes.into_boxed_slice();
         self.points.push(Point { metric, attributes, start, value, page_only });
     }
 }

@@ -40,7 +40,7 @@ pub struct Point {
     /// What was measured.
     pub metric: &'static MetricDef,
     /// Its attributes; keys are declared by the metric.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Box<[Attribute]>,
     /// Since when a sum or histogram counts; 0 for gauges.
     pub start: UnixNanos,
     /// The value.

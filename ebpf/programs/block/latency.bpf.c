@@ -33,13 +33,29 @@ struct {
 	__type(value, struct block_latency);
 } latencies SEC(".maps");
 
-/* By address of the request: when it went to the device. */
+/* Slots for requests in flight; a power of two. */
+#define SLOTS 65536
+
+/* A request that the device has. */
+struct flight {
+	u64 request; /* 0: free */
+	u64 since_ns;
+};
+
+/* A request has its slot by its address. Two in one slot are rare: the second goes into the map. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, u32);
+	__type(value, struct flight);
+} flights SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64);
 	__type(value, u64);
-} dispatched SEC(".maps");
+} collided SEC(".maps");
 
 /* By disk: times that its queue was frozen. */
 struct {
@@ -71,28 +87,18 @@ static __always_inline struct block_latency *latency_of(struct block_key *key)
 	return bpf_map_lookup_elem(&latencies, key);
 }
 
-static __always_inline u32 device_of(struct gendisk *disk)
+static __always_inline u32 number(u32 major, u32 minor)
 {
-	return BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor);
-}
-
-static __always_inline struct gendisk *disk_of(struct request *rq)
-{
-	struct request___rq_disk *old = (void *)rq;
-
-	if (bpf_core_field_exists(old->rq_disk))
-		return BPF_CORE_READ(old, rq_disk);
-	return BPF_CORE_READ(rq, q, disk);
+	return major << 20 | minor;
 }
 
 /*
  * When the request began to wait. Its own start is after the wait for a free tag; kernels until
  * v6.17 keep when its bio was submitted, which is before.
  */
-static __always_inline u64 queued_at(struct request *rq, struct bio *bio, u64 now)
+static __always_inline u64 queued_at(u64 start, struct bio *bio, u64 now)
 {
 	struct bio___bi_issue *old = (void *)bio;
-	u64 start = BPF_CORE_READ(rq, start_time_ns);
 	u64 issue, since;
 
 	if (!bio || !bpf_core_field_exists(old->bi_issue))
@@ -104,12 +110,47 @@ static __always_inline u64 queued_at(struct request *rq, struct bio *bio, u64 no
 	return start && now - start > since ? start : now - since;
 }
 
-static __always_inline int issue(u64 rq)
+static __always_inline struct flight *flight_of(u64 request)
+{
+	/* Requests lie in a row: a multiplication spreads them (Knuth). */
+	u32 slot = (u32)(request >> 6) * 2654435761U >> 16;
+
+	slot &= SLOTS - 1;
+	return bpf_map_lookup_elem(&flights, &slot);
+}
+
+static __always_inline int issue(u64 request)
 {
 	u64 now = bpf_ktime_get_ns();
+	struct flight *flight = flight_of(request);
 
-	bpf_map_update_elem(&dispatched, &rq, &now, BPF_ANY);
+	if (!flight)
+		return 0;
+	if (flight->request && flight->request != request) {
+		bpf_map_update_elem(&collided, &request, &now, BPF_ANY);
+		return 0;
+	}
+	flight->request = request;
+	flight->since_ns = now;
 	return 0;
+}
+
+/* When the device got the request, and forgets it; 0 where we have not seen it. */
+static __always_inline u64 landed(u64 request)
+{
+	struct flight *flight = flight_of(request);
+	u64 *found, since;
+
+	if (flight && flight->request == request) {
+		flight->request = 0;
+		return flight->since_ns;
+	}
+	found = bpf_map_lookup_elem(&collided, &request);
+	if (!found)
+		return 0;
+	since = *found;
+	bpf_map_delete_elem(&collided, &request);
+	return since;
 }
 
 /* v5.11, a54895fa057c: the queue is no argument any more. A kernel without it refuses the second. */
@@ -125,41 +166,95 @@ int block_rq_issue_raw(struct bpf_raw_tracepoint_args *ctx)
 	return issue(ctx->args[0]);
 }
 
+/* The verifier lets nobody calculate with a typed pointer; what is read from memory is a number. */
+static __always_inline u64 address_of(void *pointer)
+{
+	u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &pointer);
+	return address;
+}
+
+/* A request that completed. */
+struct done {
+	u64 request;
+	u64 start_ns;
+	struct bio *bio;
+	u32 operation;
+	struct block_key key;
+};
+
+static __always_inline int complete(struct done *done)
+{
+	u64 dispatched = landed(done->request), now = bpf_ktime_get_ns();
+	struct block_latency *latency;
+	u64 queued;
+
+	if (done->operation >= REQ_OP_FIRST_PASSTHROUGH)
+		return 0;
+	done->key.is_write = done->operation != REQ_OP_READ;
+	latency = latency_of(&done->key);
+	if (!latency)
+		return 0;
+	queued = queued_at(done->start_ns, done->bio, now);
+	if (queued)
+		count(&latency->queued, now - queued);
+	if (dispatched)
+		count(&latency->dispatched, now - dispatched);
+	return 0;
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(block_rq_complete_btf, struct request *rq, int error, unsigned int bytes)
+{
+	struct request___rq_disk *old = (void *)rq;
+	struct done done = {};
+	struct gendisk *disk;
+
+	/* A part of it: the rest goes on. */
+	if (bytes < rq->__data_len)
+		return 0;
+	if (bpf_core_field_exists(old->rq_disk))
+		disk = BPF_CORE_READ(old, rq_disk);
+	else
+		disk = rq->q->disk;
+	done.request = address_of(rq);
+	done.start_ns = rq->start_time_ns;
+	done.bio = rq->bio;
+	done.operation = rq->cmd_flags & REQ_OP_MASK;
+	done.key.device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
+	if (done.bio)
+		done.key.cgroup_id = rq->bio->bi_blkg->blkcg->css.cgroup->kn->id;
+	return complete(&done);
+}
+
 SEC("raw_tp/block_rq_complete")
 int block_rq_complete_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct request *rq = (struct request *)ctx->args[0];
-	u32 operation = BPF_CORE_READ(rq, cmd_flags) & REQ_OP_MASK;
-	u64 address = ctx->args[0], now = bpf_ktime_get_ns();
-	struct block_latency *latency;
-	struct block_key key = {};
-	u64 *dispatch, queued;
-	struct bio *bio;
+	struct request___rq_disk *old = (void *)rq;
+	struct done done = {};
+	struct gendisk *disk;
 
-	/* A part of it: the rest goes on. */
 	if ((u32)ctx->args[2] < BPF_CORE_READ(rq, __data_len))
 		return 0;
-	dispatch = bpf_map_lookup_elem(&dispatched, &address);
-	if (operation < REQ_OP_FIRST_PASSTHROUGH) {
-		bio = BPF_CORE_READ(rq, bio);
-		queued = queued_at(rq, bio, now);
-		key.device = device_of(disk_of(rq));
-		key.is_write = operation != REQ_OP_READ;
-		key.cgroup_id = BPF_CORE_READ(bio, bi_blkg, blkcg, css.cgroup, kn, id);
-		latency = latency_of(&key);
-		if (latency && queued)
-			count(&latency->queued, now - queued);
-		if (latency && dispatch)
-			count(&latency->dispatched, now - *dispatch);
-	}
-	if (dispatch)
-		bpf_map_delete_elem(&dispatched, &address);
-	return 0;
+	if (bpf_core_field_exists(old->rq_disk))
+		disk = BPF_CORE_READ(old, rq_disk);
+	else
+		disk = BPF_CORE_READ(rq, q, disk);
+	done.request = ctx->args[0];
+	done.start_ns = BPF_CORE_READ(rq, start_time_ns);
+	done.bio = BPF_CORE_READ(rq, bio);
+	done.operation = BPF_CORE_READ(rq, cmd_flags) & REQ_OP_MASK;
+	done.key.device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
+	done.key.cgroup_id = BPF_CORE_READ(done.bio, bi_blkg, blkcg, css.cgroup, kn, id);
+	return complete(&done);
 }
 
 static __always_inline int freeze(struct request_queue *queue)
 {
-	u32 device = device_of(BPF_CORE_READ(queue, disk));
+	struct gendisk *disk = BPF_CORE_READ(queue, disk);
+	u32 device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
 	u64 one = 1, *freezes_of;
 
 	freezes_of = bpf_map_lookup_elem(&freezes, &device);

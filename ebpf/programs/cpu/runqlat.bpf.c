@@ -47,14 +47,18 @@ struct {
 	__type(value, u64);
 } delays SEC(".maps");
 
-static __always_inline void count(struct runqlat_histogram *histogram, u64 wait)
-{
-	u32 bucket = bucket_of(edges_ns, RUNQLAT_EDGES, wait);
+/* A wait that is over. */
+struct wait {
+	u64 ns;
+	u32 bucket;
+};
 
-	if (bucket > RUNQLAT_EDGES)
+static __always_inline void count(struct runqlat_histogram *histogram, struct wait *wait)
+{
+	if (wait->bucket > RUNQLAT_EDGES)
 		return;
-	histogram->buckets[bucket]++;
-	histogram->sum_ns += wait;
+	histogram->buckets[wait->bucket]++;
+	histogram->sum_ns += wait->ns;
 }
 
 /* The part of the wait that was spent on other run queues. */
@@ -75,7 +79,7 @@ static __always_inline u64 carried(u32 pid, u64 run_delay, u64 wait)
 	return part > DELAY_MASK / 2 ? 0 : part;
 }
 
-static __always_inline void count_cgroup(u64 cgroup_id, u64 wait)
+static __always_inline void count_cgroup(u64 cgroup_id, struct wait *wait)
 {
 	struct runqlat_histogram *histogram = bpf_map_lookup_elem(&cgroup_waits, &cgroup_id);
 
@@ -91,16 +95,17 @@ static __always_inline void count_cgroup(u64 cgroup_id, u64 wait)
 }
 
 /* Returns the closed wait, counted for the host. */
-static __always_inline u64 count_host(u32 pid, u64 queued, u64 now, u64 run_delay)
+static __always_inline struct wait count_host(u32 pid, u64 queued, u64 now, u64 run_delay)
 {
-	u64 wait = now > queued ? now - queued : 0;
+	struct wait wait = { .ns = now > queued ? now - queued : 0 };
 	struct runqlat_histogram *histogram;
 	u32 zero = 0;
 
-	wait += carried(pid, run_delay, wait);
+	wait.ns += carried(pid, run_delay, wait.ns);
+	wait.bucket = bucket_of(edges_ns, RUNQLAT_EDGES, wait.ns);
 	histogram = bpf_map_lookup_elem(&host_waits, &zero);
 	if (histogram)
-		count(histogram, wait);
+		count(histogram, &wait);
 	return wait;
 }
 
@@ -109,7 +114,7 @@ int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *prev, struct ta
 {
 	u64 queued = next->sched_info.last_queued;
 	struct cgroup *cgroup;
-	u64 wait;
+	struct wait wait;
 
 	/* Nobody queues the idle task. */
 	if (!queued)
@@ -117,7 +122,7 @@ int BPF_PROG(sched_switch_btf, bool preempt, struct task_struct *prev, struct ta
 	wait = count_host(next->pid, queued, next->se.cfs_rq->rq->clock, next->sched_info.run_delay);
 	cgroup = cgroup_of_typed(next);
 	if (cgroup->level)
-		count_cgroup(cgroup->kn->id, wait);
+		count_cgroup(cgroup->kn->id, &wait);
 	return 0;
 }
 
@@ -127,7 +132,7 @@ int sched_switch_raw(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *next = (struct task_struct *)ctx->args[2];
 	u64 queued = BPF_CORE_READ(next, sched_info.last_queued);
 	struct cgroup *cgroup;
-	u64 wait;
+	struct wait wait;
 
 	if (!queued)
 		return 0;
@@ -135,7 +140,7 @@ int sched_switch_raw(struct bpf_raw_tracepoint_args *ctx)
 			  BPF_CORE_READ(next, sched_info.run_delay));
 	cgroup = cgroup_of(next);
 	if (BPF_CORE_READ(cgroup, level))
-		count_cgroup(BPF_CORE_READ(cgroup, kn, id), wait);
+		count_cgroup(BPF_CORE_READ(cgroup, kn, id), &wait);
 	return 0;
 }
 

@@ -219,7 +219,7 @@ mod tests {
         let entity = |kind| Arc::new(Resource::new(kind, Vec::new()));
         let point = |metric| Point {
             metric,
-            attributes: Vec::new(),
+            attributes: Box::default(),
             start: 1,
             value: PointValue::Int(1),
             page_only: false,

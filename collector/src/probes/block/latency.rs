@@ -32,7 +32,10 @@ const HOOKS: &[Hook] = &[
         target: "block_rq_complete",
         required: true,
         purpose: "ends a request",
-        twins: &[Twin::new(Way::RawTp, program::BLOCK_RQ_COMPLETE_RAW)],
+        twins: &[
+            Twin::new(Way::TpBtf, program::BLOCK_RQ_COMPLETE_BTF),
+            Twin::new(Way::RawTp, program::BLOCK_RQ_COMPLETE_RAW),
+        ],
     },
     Hook {
         target: "block_rq_issue",
