@@ -25,20 +25,23 @@ pub fn print_table(verdicts: &Verdicts, out: &mut dyn Write) -> io::Result<()> {
     let count = |state| verdicts.probes.iter().filter(|verdict| verdict.state == state).count();
     writeln!(
         out,
-        "\n{} probes: {} attached, {} partial, {} unsupported, {} failed, {} disabled",
+        "\n{} probes: {} attached, {} partial, {} unsupported, {} failed, {} disabled, \
+         {} absent",
         verdicts.probes.len(),
         count(ProbeState::Attached),
         count(ProbeState::Partial),
         count(ProbeState::Unsupported),
         count(ProbeState::Failed),
         count(ProbeState::Disabled),
+        count(ProbeState::Absent),
     )
 }
 
 fn print_probe(verdict: &ProbeVerdict, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let hooks: Vec<String> = verdict.hooks.iter().map(hook).collect();
     let hooks = if hooks.is_empty() { "reads files".to_owned() } else { hooks.join(", ") };
-    let hooks = if verdict.state == ProbeState::Disabled { "-".to_owned() } else { hooks };
+    let is_idle = matches!(verdict.state, ProbeState::Disabled | ProbeState::Absent);
+    let hooks = if is_idle { "-".to_owned() } else { hooks };
     writeln!(out, "{:width$}  {:11}  {hooks}", verdict.probe, verdict.state.as_str())?;
     for line in [&verdict.reason, &verdict.last_error] {
         if !line.is_empty() {
@@ -92,11 +95,9 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("cpu.runqlat  failed       tp_btf/sched_switch"));
         assert!(text.contains("not permitted"));
-        assert!(
-            text.ends_with(
-                "1 probes: 0 attached, 0 partial, 0 unsupported, 1 failed, 0 disabled\n"
-            )
-        );
+        assert!(text.ends_with(
+            "1 probes: 0 attached, 0 partial, 0 unsupported, 1 failed, 0 disabled, 0 absent\n"
+        ));
     }
 
     #[test]

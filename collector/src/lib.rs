@@ -20,6 +20,7 @@ pub mod entity;
 pub mod events;
 pub mod export;
 pub mod follow;
+pub mod gpu;
 pub mod hostfs;
 pub mod journal;
 pub mod kernel;

@@ -24,6 +24,8 @@ pub enum ProbeState {
     Failed,
     /// The configuration turns it off.
     Disabled,
+    /// There is nothing here that it could observe.
+    Absent,
 }
 
 impl ProbeState {
@@ -283,7 +285,8 @@ mod tests {
     fn states_are_the_words_of_the_registry() {
         assert_eq!(ProbeState::Attached.as_str(), "attached");
         assert_eq!(ProbeState::Disabled.as_str(), "disabled");
-        assert_eq!(attribute::HUATUO_PROBE_STATE.members.len(), 5);
+        assert_eq!(ProbeState::Absent.as_str(), "absent");
+        assert_eq!(attribute::HUATUO_PROBE_STATE.members.len(), 6);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::{Families, Family, Instrument, Rule};
 pub fn emit(families: &Families) -> anyhow::Result<String> {
     let mut code = String::from(
         "/// Families of metrics named after words of the kernel.\npub mod family {\n\
-         use super::{FieldFamily, FieldPattern, FieldRule, Instrument, LegacyKind};\n",
+         use super::attribute;\nuse super::{FieldFamily, FieldPattern, FieldRule, Instrument, LegacyKind};\n",
     );
     for family in &families.families {
         code += &emit_family(family)?;
@@ -42,10 +42,17 @@ fn emit_family(family: &Family) -> anyhow::Result<String> {
         );
         rules += &emit_rule(rule);
     }
+    let keys: String =
+        family.attributes.iter().map(|key| format!("&attribute::{}, ", constant(key))).collect();
+    let labels = family.legacy.labels.0.iter();
+    let labels: String = labels
+        .map(|(label, key)| format!("({label:?}, &attribute::{}), ", constant(key)))
+        .collect();
     Ok(format!(
         "/// `{prefix}<word>`.\npub static {}: FieldFamily = FieldFamily {{ prefix: {prefix:?}, \
          brief: {:?}, probe: {:?}, grouped: {:?}, legacy_prefix: {:?}, legacy_container: {:?}, \
-         legacy_kind: LegacyKind::{:?}, legacy_help: {:?}, rules: &[{rules}] }};\n",
+         legacy_kind: LegacyKind::{:?}, legacy_help: {:?}, attributes: &[{keys}], \
+         legacy_labels: &[{labels}], rules: &[{rules}] }};\n",
         constant(&family.name),
         family.brief,
         family.probe,

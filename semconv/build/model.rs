@@ -351,6 +351,9 @@ pub struct Family {
     /// Words are `<group>_<name>` in the kernel's spelling.
     #[serde(default)]
     pub grouped: bool,
+    /// Attributes that tell words of several objects apart.
+    #[serde(default)]
+    pub attributes: Vec<String>,
     pub legacy: LegacyFamily,
     pub rules: Vec<Rule>,
 }
@@ -362,6 +365,9 @@ pub struct LegacyFamily {
     /// The same for containers, where they have a name of their own.
     #[serde(default)]
     pub container: String,
+    /// Labels that the attributes fill.
+    #[serde(default)]
+    pub labels: Ordered<String>,
     #[serde(rename = "type")]
     pub kind: LegacyKind,
     pub help: String,

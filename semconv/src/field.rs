@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::{Instrument, LegacyKind, LegacyMetric, LegacyScope, MetricDef};
+use crate::{AttributeDef, Instrument, LegacyKind, LegacyMetric, LegacyScope, MetricDef};
 
 /// Which kernel words a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub struct FieldFamily {
     pub legacy_kind: LegacyKind,
     /// The legacy HELP text, with `{word}`, or `{group}` and `{name}`.
     pub legacy_help: &'static str,
+    /// Attributes that tell words of several objects apart.
+    pub attributes: &'static [&'static AttributeDef],
+    /// Labels of the legacy page that they fill.
+    pub legacy_labels: &'static [(&'static str, &'static AttributeDef)],
     /// First match counts.
     pub rules: &'static [FieldRule],
 }
@@ -121,7 +125,7 @@ impl FieldFamily {
             unit: rule.unit,
             brief: leak(self.brief.replace("{}", word)),
             probe: self.probe,
-            attributes: &[],
+            attributes: self.attributes,
             bounds: &[],
             opt_in: false,
             legacy: Vec::leak(self.legacy(word, rule)),
@@ -146,7 +150,7 @@ impl FieldFamily {
             kind: self.legacy_kind,
             help,
             factor: 1.0 / rule.factor as f64,
-            labels: &[],
+            labels: self.legacy_labels,
             words: &[],
             select: &[],
             zones: &[],

@@ -2,7 +2,7 @@
 //! Files of the kernel, whose shape differs between versions and architectures.
 #![no_main]
 
-use huatuo_otel::hostfs::parse;
+use huatuo_otel::hostfs::{mounts, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -19,4 +19,5 @@ fuzz_target!(|text: &str| {
     parse::sockets(text).for_each(drop);
     parse::memory(text).for_each(drop);
     parse::disks(text).for_each(drop);
+    mounts::mounts(text).for_each(drop);
 });

@@ -130,12 +130,19 @@ fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
         StartError::Read(ReadError::Io { source, .. }) => {
             matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported)
         }
-        StartError::Read(ReadError::Format { .. }) | StartError::Netlink(_) => false,
+        StartError::Read(ReadError::Format { .. })
+        | StartError::Netlink(_)
+        | StartError::Library(_)
+        | StartError::Absent(_) => false,
         StartError::Hook(_) => {
             hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)
         }
     };
-    let state = if lacks { ProbeState::Unsupported } else { ProbeState::Failed };
+    let state = match error {
+        StartError::Absent(_) => ProbeState::Absent,
+        _ if lacks => ProbeState::Unsupported,
+        _ => ProbeState::Failed,
+    };
     let missing = hooks.iter().find(|hook| hook.is_missing());
     let reason = match missing {
         Some(hook) => format!("{error}: {}", hook.reason),

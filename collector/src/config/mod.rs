@@ -21,6 +21,7 @@ use crate::export::localfile::LocalFileConfig;
 use crate::export::otlp::OtlpConfig;
 use crate::journal::JournalConfig;
 use crate::kubelet::PodConfig;
+use crate::probes::gpu::metax::MetaxGpuConfig;
 use crate::probes::memory::events::MemoryEventsConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
 use crate::probes::network::DeviceListConfig;
@@ -135,4 +136,6 @@ pub struct MetricCollectorConfig {
     pub netstat: NetstatConfig,
     /// `[MetricCollector.MountPointStat]`: mount points that must be writable.
     pub mount_point_stat: MountPointConfig,
+    /// `[MetricCollector.MetaxGpu]`: GPUs of MetaX.
+    pub metax_gpu: MetaxGpuConfig,
 }

@@ -30,11 +30,12 @@ pub fn pfc(socket: &mut NetlinkSocket, device: &str) -> Result<Option<PfcFrames>
     name.emit(&mut attribute);
     question.extend(attribute);
     let mut found = None;
-    socket.ask(RTM_GETDCB, question, |payload| found = parse(payload))?;
+    socket.ask(RTM_GETDCB, question, |payload| found = frames(payload))?;
     Ok(found)
 }
 
-fn parse(payload: &[u8]) -> Option<PfcFrames> {
+/// The frames that an answer tells of; `None` where it is malformed or tells of none.
+pub fn frames(payload: &[u8]) -> Option<PfcFrames> {
     let ieee = find(payload.get(HEADER..)?, DCB_ATTR_IEEE)?;
     let pfc = find(ieee.value(), DCB_ATTR_IEEE_PFC)?;
     let pfc = pfc.value();
@@ -43,12 +44,12 @@ fn parse(payload: &[u8]) -> Option<PfcFrames> {
         let at = 8 + 8 * index;
         Some(u64::from_ne_bytes(pfc.get(at..at + 8)?.try_into().ok()?))
     };
-    let mut frames = PfcFrames::default();
+    let mut all = PfcFrames::default();
     for priority in 0..8 {
-        frames.sent[priority] = count(priority)?;
-        frames.received[priority] = count(8 + priority)?;
+        all.sent[priority] = count(priority)?;
+        all.received[priority] = count(8 + priority)?;
     }
-    Some(frames)
+    Some(all)
 }
 
 fn find(attributes: &[u8], kind: u16) -> Option<NlaBuffer<&[u8]>> {
@@ -76,13 +77,13 @@ mod tests {
 
     #[test]
     fn frames_are_read_by_priority() {
-        let frames = parse(&answer()).unwrap();
+        let frames = frames(&answer()).unwrap();
         assert_eq!((frames.sent[3], frames.received[0], frames.received[7]), (30, 80, 150));
     }
 
     #[test]
     fn a_torn_answer_has_no_frames_and_never_a_panic() {
         let whole = answer();
-        assert!((0..whole.len()).all(|length| parse(&whole[..length]).is_none()));
+        assert!((0..whole.len()).all(|length| frames(&whole[..length]).is_none()));
     }
 }

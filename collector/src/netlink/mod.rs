@@ -3,6 +3,7 @@
 
 mod connections;
 mod dcb;
+mod link;
 mod qdisc;
 
 use std::io;
@@ -18,8 +19,9 @@ use rustix::net::netdevice::index_to_name;
 use thiserror::Error;
 
 pub use connections::{TCP_STATES, connections};
-pub use dcb::{PfcFrames, pfc};
-pub use qdisc::{Qdisc, qdiscs};
+pub use dcb::{PfcFrames, frames, pfc};
+pub use link::{Link, LinkStats, link, links};
+pub use qdisc::{Qdisc, qdiscs, root_queue};
 
 /// Bytes of answers to one question: 10,000 devices have some megabytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -162,4 +164,17 @@ impl NetlinkSocket {
             }
         }
     }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn double_word(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
 }

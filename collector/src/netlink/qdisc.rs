@@ -3,7 +3,7 @@
 
 use netlink_packet_core::NlasIterator;
 
-use super::{NetlinkError, NetlinkSocket};
+use super::{NetlinkError, NetlinkSocket, double_word, text, word};
 
 const RTM_GETQDISC: u16 = 38;
 /// `struct tcmsg`.
@@ -43,12 +43,12 @@ pub struct Qdisc {
 /// The root queues of all devices; what lies below a root is counted in it.
 pub fn qdiscs(socket: &mut NetlinkSocket) -> Result<Vec<Qdisc>, NetlinkError> {
     let mut found = Vec::new();
-    socket.dump(RTM_GETQDISC, vec![0; HEADER], |payload| found.extend(parse(payload)))?;
+    socket.dump(RTM_GETQDISC, vec![0; HEADER], |payload| found.extend(root_queue(payload)))?;
     Ok(found)
 }
 
-/// A root queue; `None` for what is none, or is malformed.
-fn parse(payload: &[u8]) -> Option<Qdisc> {
+/// The root queue that an answer tells of; `None` for what is none, or is malformed.
+pub fn root_queue(payload: &[u8]) -> Option<Qdisc> {
     let attributes = payload.get(HEADER..)?;
     if word(payload, 12)? != TC_H_ROOT {
         return None;
@@ -86,19 +86,6 @@ fn read_stats(qdisc: &mut Qdisc, nested: &[u8]) -> Option<()> {
         }
     }
     Some(())
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn double_word(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn text(bytes: &[u8]) -> Option<String> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -142,16 +129,16 @@ mod tests {
             length: 3,
             backlog: 400,
         };
-        assert_eq!(parse(&message(TC_H_ROOT)), Some(expected));
-        assert_eq!(parse(&message(0x8001_0000)), None);
+        assert_eq!(root_queue(&message(TC_H_ROOT)), Some(expected));
+        assert_eq!(root_queue(&message(0x8001_0000)), None);
     }
 
     #[test]
     fn a_torn_message_is_no_queue_and_never_a_panic() {
         let whole = message(TC_H_ROOT);
         for length in 0..whole.len() {
-            parse(&whole[..length]);
+            root_queue(&whole[..length]);
         }
-        assert_eq!(parse(&whole[..HEADER]), None);
+        assert_eq!(root_queue(&whole[..HEADER]), None);
     }
 }

@@ -7,6 +7,7 @@ mod devices;
 mod durations;
 mod fields;
 mod filter;
+pub mod gpu;
 pub mod memory;
 pub mod network;
 mod per_container;
@@ -39,6 +40,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &cpu::cgroup::PROBE,
     &cpu::runqlat::PROBE,
     &cpu::softirq::PROBE,
+    &gpu::metax::PROBE,
     &memory::buddyinfo::PROBE,
     &memory::cgroup::PROBE,
     &memory::events::PROBE,
@@ -54,6 +56,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &network::netdev::PROBE,
     &network::netstat::PROBE,
     &network::qdisc::PROBE,
+    &network::rdma::PROBE,
     &network::sockstat::PROBE,
     &network::tcp_memory::PROBE,
     &system::kernel::PROBE,
@@ -121,6 +124,12 @@ pub enum StartError {
     /// A file that it reads is not there.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// There is no such hardware here.
+    #[error("{0}")]
+    Absent(String),
+    /// A library that it calls does not work.
+    #[error("{0}")]
+    Library(String),
     /// The kernel's routing tables cannot be asked.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),

@@ -144,7 +144,12 @@ impl EntityRecorder<'_> {
         start: UnixNanos,
         value: PointValue,
     ) {
-        debug_assert_eq!(metric.probe, self.probe, "{} belongs to another probe", metric.name);
+        debug_assert!(
+            metric.probe == self.probe || Some(metric.probe) == area(self.probe),
+            "{} belongs to another probe than {}",
+            metric.name,
+            self.probe
+        );
         debug_assert!(
             attributes
                 .iter()
@@ -156,6 +161,11 @@ impl EntityRecorder<'_> {
         let attributes = attributes.into_boxed_slice();
         self.points.push(Point { metric, attributes, start, value, page_only });
     }
+}
+
+/// Probes of an area may share metrics: GPUs of all vendors are hardware.
+fn area(probe: &str) -> Option<&str> {
+    probe.split_once('.').map(|(area, _)| area)
 }
 
 fn is_sum(metric: &MetricDef) -> bool {

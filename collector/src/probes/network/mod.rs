@@ -8,6 +8,7 @@ pub mod neighbor;
 pub mod netdev;
 pub mod netstat;
 pub mod qdisc;
+pub mod rdma;
 pub mod sockstat;
 pub mod tcp_memory;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Traffic of network devices: of the host, and of each network namespace of pods and containers.
-//! Source: `/proc/<pid>/net/dev` (net/core/net-procfs.c).   Signals: `system.network.*`,
+//! Source: `/proc/<pid>/net/dev` (net/core/net-procfs.c), or netlink for the host.   Signals: `system.network.*`,
 //! `k8s.pod.network.*`, `container.network.io`, `linux.network.interface.*`.
+
+mod by_netlink;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use semconv::{MetricDef, attribute, metric};
 use serde::{Deserialize, Serialize};
 
 use crate::hostfs::parse;
+use crate::netlink::{NetlinkSocket, links};
 use crate::probes::{Collect, CollectError, Devices, Filter, Probe, ProbeDef, Started};
 use crate::signal::{Attribute, EntityKind, EntityRecorder, Recorder, UnixNanos, Value};
 
@@ -21,12 +24,15 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.netdev_stats;
         let filter = Filter::new(&config.device_included, &config.device_excluded);
-        Started::from_files(Netdev {
+        let socket = config.enable_netlink.then(NetlinkSocket::route).transpose();
+        Started::from_result(socket.map_err(Into::into).map(|socket| Netdev {
             filter,
+            socket,
             host: Devices::default(),
+            details: Devices::default(),
             others: HashMap::new(),
             text: Vec::new(),
-        })
+        }))
     },
     decode: None,
 };
@@ -35,7 +41,8 @@ pub static PROBE: ProbeDef = ProbeDef {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct NetdevStatsConfig {
-    /// Ask netlink instead of reading `/proc/net/dev`.
+    /// Ask netlink for the devices of the host instead of reading `/proc/net/dev`: the same, and each
+    /// kind of error by itself. Only devices of the agent's network namespace are seen.
     pub enable_netlink: bool,
     /// Devices to collect. A regular expression; empty means all.
     #[schemars(extend("format" = "regex"))]
@@ -146,16 +153,18 @@ impl Column {
 
 struct Netdev {
     filter: Filter,
+    /// Asked for the host's devices, if so configured.
+    socket: Option<NetlinkSocket>,
     host: Devices<16>,
+    details: Devices<12>,
     /// Those of pods and containers, by their inode.
     others: HashMap<u64, Devices<16>>,
     /// Room for the files of network namespaces.
     text: Vec<u8>,
 }
 
-/// The devices of one file, and whose they are.
-struct Found<'a> {
-    text: &'a str,
+/// Whose the devices are that are recorded.
+struct Found {
     scope: Scope,
     now: UnixNanos,
     /// Since when a device counts that was there when we came.
@@ -166,11 +175,17 @@ impl Probe for Netdev {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         self.collect_others(cx, out);
         let (now, since) = (cx.now, cx.boot_time);
+        if let Some(socket) = &mut self.socket {
+            let links = links(socket)?;
+            self.collect_links(&links, (now, since), &mut out.host());
+            return Ok(());
+        }
         // Of the first process's network namespace: the host's, even where the agent runs in another.
         // Without the right to look there, our own.
         let text = cx.files.first_of(["1/net/dev", "net/dev"])?;
-        let found = Found { text, scope: Scope::Host, now, since };
-        record(&mut self.host, &found, &self.filter, &mut out.host());
+        let devices = parse::interfaces(text).filter(|(name, _)| self.filter.passes(name));
+        let found = Found { scope: Scope::Host, now, since };
+        record(&mut self.host, devices, &found, &mut out.host());
         Ok(())
     }
 }
@@ -183,31 +198,29 @@ impl Netdev {
             let Some(text) = network.read("dev", &mut self.text) else { continue };
             let is_pod = network.owner.kind == EntityKind::Pod;
             let scope = if is_pod { Scope::Pod } else { Scope::Container };
-            let found = Found { text, scope, now, since: network.started };
-            let devices = self.others.entry(network.id).or_default();
-            record(devices, &found, &self.filter, &mut out.entity(&network.owner));
+            let found = Found { scope, now, since: network.started };
+            let known = self.others.entry(network.id).or_default();
+            let devices = parse::interfaces(text).filter(|(name, _)| self.filter.passes(name));
+            record(known, devices, &found, &mut out.entity(&network.owner));
         }
         self.others.retain(|_, devices| devices.collected() == Some(now));
     }
 }
 
-fn record(
-    devices: &mut Devices<16>,
-    found: &Found<'_>,
-    filter: &Filter,
+fn record<'a>(
+    known: &mut Devices<16>,
+    devices: impl Iterator<Item = (&'a str, [u64; 16])>,
+    found: &Found,
     out: &mut EntityRecorder<'_>,
 ) {
-    for (name, values) in parse::interfaces(found.text) {
-        if !filter.passes(name) {
-            continue;
-        }
-        let device = devices.see(name, values, found.now, found.since);
+    for (name, values) in devices {
+        let device = known.see(name, values, found.now, found.since);
         for (column, value) in COLUMNS.iter().zip(device.last) {
             let metric = column.metric(found.scope);
             out.sum(metric, column.attributes(metric, &device.name), device.start, value);
         }
     }
-    devices.end(found.now);
+    known.end(found.now);
 }
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Payloads of netlink answers: drivers and queueing disciplines fill them.
+#![no_main]
+
+use huatuo_otel::netlink::{frames, link, root_queue};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    root_queue(bytes);
+    frames(bytes);
+    link(bytes);
+});
