@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! GPUs of MetaX, of whose management library a stand-in is compiled (`gpu/mxsml.c`).
+//! GPUs of MetaX and NVIDIA, of whose management libraries stand-ins are compiled (`gpu/*.c`).
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -17,10 +17,14 @@ use huatuo_otel::probes::PROBES;
 use huatuo_otel::signal::Snapshot;
 use huatuo_otel::status::{Board, ProbeState};
 
-/// The library, with the compiler's `options`.
+/// MetaX's library, with the compiler's `options`.
 fn library(folder: &Path, options: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gpu/mxsml.c");
-    let path = folder.join("libmxsml.so");
+    compiled(folder, "mxsml", options)
+}
+
+fn compiled(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/gpu/{name}.c"));
+    let path = folder.join(format!("lib{name}.so"));
     let mut clang = Command::new("clang");
     clang.args(["-shared", "-fPIC", "-Wall", "-o"]).arg(&path).arg(source).args(options);
     assert!(clang.status().unwrap().success(), "{clang:?}; install it with `make deps`");
@@ -29,10 +33,15 @@ fn library(folder: &Path, options: &[&str]) -> PathBuf {
 
 /// What the probe tells with this library, and its state with the reason.
 fn collect(library: &Path) -> (Snapshot, ProbeState, String) {
-    let others = PROBES.iter().map(|probe| probe.name).filter(|name| *name != "gpu.metax");
+    collect_of("gpu.metax", library)
+}
+
+fn collect_of(name: &str, library: &Path) -> (Snapshot, ProbeState, String) {
+    let others = PROBES.iter().map(|probe| probe.name).filter(|other| *other != name);
     let mut config =
         Config { black_list: others.map(str::to_owned).collect(), ..Config::default() };
     config.metric_collector.metax_gpu.library = library.display().to_string();
+    config.metric_collector.nvidia_gpu.library = library.display().to_string();
     let (config, fs) = (Arc::new(config), HostFs::new("/"));
     let support = KernelSupport::gather(&fs);
     let entities = Arc::new(Entities::discover(&config, &fs));
@@ -41,7 +50,7 @@ fn collect(library: &Path) -> (Snapshot, ProbeState, String) {
     let mut collector = Collector::start(starter, entities);
     let snapshot = collector.collect();
     let probes = board.verdicts().probes;
-    let verdict = probes.into_iter().find(|verdict| verdict.probe == "gpu.metax").unwrap();
+    let verdict = probes.into_iter().find(|verdict| verdict.probe == name).unwrap();
     (snapshot, verdict.state, verdict.reason)
 }
 
@@ -131,4 +140,31 @@ fn without_the_library_or_its_driver_there_is_a_verdict_and_nothing_else() {
     let (_, state, reason) = collect(&folder.path().join("libmxsml.so"));
     assert_eq!(state, ProbeState::Failed);
     assert!(reason.contains("libmxsml.so"), "{reason}");
+}
+
+#[test]
+fn a_gpu_of_nvidia_has_the_same_metrics_and_is_not_on_the_page_as_metax() {
+    let folder = tempfile::tempdir().unwrap();
+    let (snapshot, state, reason) = collect_of("gpu.nvidia", &compiled(folder.path(), "nvml", &[]));
+    assert_eq!(state, ProbeState::Attached, "{reason}");
+    let points = &snapshot.entities[0].points;
+    let told: Vec<(&str, f64)> =
+        points.iter().map(|point| (point.metric.name, point.value.as_f64())).collect();
+    let gib = f64::from(1 << 30);
+    let expected = [
+        ("hw.status", 1.0),
+        ("hw.power", 350.5),
+        ("hw.temperature", 61.0),
+        ("hw.gpu.utilization", 0.87),
+        ("hw.gpu.utilization", 0.05),
+        ("hw.gpu.memory.limit", 141.0 * gib),
+        ("hw.gpu.memory.usage", 3.0 * gib),
+        ("hw.errors", 10.0),
+        ("hw.errors", 11.0),
+    ];
+    assert_eq!(told, expected);
+    assert!(points.iter().all(|p| p.attributes[0].1.as_str() == Some("GPU-8932f937")));
+    assert_eq!(lines(&snapshot), Vec::<String>::new());
+    let (_, state, reason) = collect_of("gpu.nvidia", &folder.path().join("absent.so"));
+    assert_eq!(state, ProbeState::Absent, "{reason}");
 }

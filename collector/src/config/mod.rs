@@ -22,6 +22,7 @@ use crate::export::otlp::OtlpConfig;
 use crate::journal::JournalConfig;
 use crate::kubelet::PodConfig;
 use crate::probes::gpu::metax::MetaxGpuConfig;
+use crate::probes::gpu::nvidia::NvidiaGpuConfig;
 use crate::probes::memory::events::MemoryEventsConfig;
 use crate::probes::memory::vmstat::VmstatConfig;
 use crate::probes::network::DeviceListConfig;
@@ -138,4 +139,6 @@ pub struct MetricCollectorConfig {
     pub mount_point_stat: MountPointConfig,
     /// `[MetricCollector.MetaxGpu]`: GPUs of MetaX.
     pub metax_gpu: MetaxGpuConfig,
+    /// `[MetricCollector.NvidiaGpu]`: GPUs of NVIDIA.
+    pub nvidia_gpu: NvidiaGpuConfig,
 }

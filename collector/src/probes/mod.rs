@@ -41,6 +41,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &cpu::runqlat::PROBE,
     &cpu::softirq::PROBE,
     &gpu::metax::PROBE,
+    &gpu::nvidia::PROBE,
     &memory::buddyinfo::PROBE,
     &memory::cgroup::PROBE,
     &memory::events::PROBE,

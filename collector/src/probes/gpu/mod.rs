@@ -2,3 +2,4 @@
 //! Probes of the area `gpu`. Their metrics are those of hardware, whoever made it.
 
 pub mod metax;
+pub mod nvidia;
