@@ -20,16 +20,19 @@ use huatuo_otel::signal::{EntityKind, Point, PointValue, Snapshot, Value};
 use huatuo_otel::status::Board;
 
 /// Probes that ask the running kernel and not its files.
-const NOT_FILES: [&str; 10] = [
+const NOT_FILES: [&str; 13] = [
     "block.latency",
     "cpu.runqlat",
     "cpu.softirq",
+    "gpu.metax",
+    "gpu.nvidia",
     "memory.oom",
     "memory.reclaim",
     "memory.stall",
     "network.connections",
     "network.dcb",
     "network.qdisc",
+    "system.ras",
     "system.tasks",
 ];
 

@@ -122,6 +122,11 @@ struct task_struct___state {
 	long state;
 };
 
+/* arch/x86/include/asm/mce.h */
+struct mce {
+	u64 status;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

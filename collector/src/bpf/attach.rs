@@ -5,6 +5,7 @@ use std::io;
 
 use aya::programs::{BtfTracePoint, FEntry, Iter, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
+use aya_obj::btf::BtfKind;
 use serde::Serialize;
 
 use crate::cause::io_cause;
@@ -182,7 +183,18 @@ fn attach_twin(ebpf: &mut Ebpf, btf: &Btf, target: &str, twin: &Twin) -> Result<
         Way::Kprobe => attach_kprobe(program, target),
         Way::Iter => load_iter(program, target, btf),
     };
-    result.map_err(|error| refusal(twin.way, &error))
+    result.map_err(|error| match twin.way {
+        // Its arguments' types are missing too, which reads as a broken program.
+        Way::TpBtf | Way::RawTp if !is_tracepoint(btf, target) => {
+            Refusal { state: HookState::Unsupported, reason: "no such tracepoint".to_owned() }
+        }
+        way => refusal(way, &error),
+    })
+}
+
+/// Each tracepoint has a type of its own.
+fn is_tracepoint(btf: &Btf, name: &str) -> bool {
+    btf.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef).is_ok()
 }
 
 fn attach_tp_btf(program: &mut Program, target: &str, btf: &Btf) -> Result<(), ProgramError> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! TCP sockets by their state (`SOCK_DIAG_BY_FAMILY`, include/uapi/linux/inet_diag.h).
 
+use std::io;
+
 use super::{NetlinkError, NetlinkSocket};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -22,7 +24,14 @@ pub fn connections(socket: &mut NetlinkSocket) -> Result<[u64; TCP_STATES], Netl
         let mut question = vec![0; REQUEST];
         question[..2].copy_from_slice(&[family, IPPROTO_TCP]);
         question[4..8].copy_from_slice(&ALL.to_ne_bytes());
-        socket.dump(SOCK_DIAG_BY_FAMILY, question, |payload| count(&mut counts, payload))?;
+        let answer =
+            socket.dump(SOCK_DIAG_BY_FAMILY, question, |payload| count(&mut counts, payload));
+        answer.map_err(|error| match error {
+            NetlinkError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                NetlinkError::Missing("tcp_diag")
+            }
+            error => error,
+        })?;
     }
     Ok(counts)
 }

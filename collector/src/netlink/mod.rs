@@ -32,6 +32,9 @@ pub enum NetlinkError {
     /// The socket failed, or the kernel refused the question.
     #[error("netlink: {0}")]
     Io(#[from] io::Error),
+    /// A part of the kernel that answers is not there.
+    #[error("netlink: the kernel has no {0}; load the module of that name")]
+    Missing(&'static str),
     /// The answer has another shape than the kernel's headers give it.
     #[error("netlink: {0}")]
     Malformed(String),

@@ -63,6 +63,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &system::kernel::PROBE,
     &system::mounts::PROBE,
     &system::pressure::PROBE,
+    &system::ras::PROBE,
     &system::tasks::PROBE,
 ];
 

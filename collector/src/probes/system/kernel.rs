@@ -8,7 +8,7 @@ use std::path::Path;
 
 use semconv::{MetricDef, metric};
 
-use crate::hostfs::{KeptFile, parse};
+use crate::hostfs::KeptFile;
 use crate::probes::{Collect, CollectError, Probe, ProbeDef, Started};
 use crate::signal::Recorder;
 
@@ -43,11 +43,13 @@ impl Probe for Kernel {
         };
         let stat = cx.files.proc("stat")?;
         for (word, metric) in [
-            ("ctxt", &metric::LINUX_CPU_CONTEXT_SWITCHES),
-            ("intr", &metric::LINUX_CPU_INTERRUPTS),
-            ("processes", &metric::SYSTEM_PROCESS_CREATED),
+            ("ctxt ", &metric::LINUX_CPU_CONTEXT_SWITCHES),
+            ("intr ", &metric::LINUX_CPU_INTERRUPTS),
+            ("processes ", &metric::SYSTEM_PROCESS_CREATED),
         ] {
-            sum(metric, parse::field(stat, word));
+            // Of interrupts the sum comes first, and then each.
+            let line = stat.lines().find_map(|line| line.strip_prefix(word));
+            sum(metric, line.and_then(|rest| nth(rest, 0)));
         }
         // Where the kernel does not count, there is no point.
         let softlockups = self.softlockups.read().ok();

@@ -4,4 +4,5 @@
 pub mod kernel;
 pub mod mounts;
 pub mod pressure;
+pub mod ras;
 pub mod tasks;

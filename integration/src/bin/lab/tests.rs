@@ -36,7 +36,7 @@ pub fn script(programs: &[String]) -> String {
     script.push_str(
         "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          export HUATUO_TEST_SLOWNESS=10 HUATUO_LAB=1 RUST_BACKTRACE=0\n\
-         modprobe --all veth overlay\n\
+         modprobe --all veth overlay tcp_diag\n\
          echo \"guest: $(uname -r), cgroup: $(stat -f -c %T /sys/fs/cgroup)\"\n",
     );
     for program in programs {

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Errors of the hardware: of processors, memory and devices (reliability, availability,
+//! serviceability).
+//! Hooks: mce_record, mc_event, non_standard_event, aer_event, threshold_apic_entry.   Signals:
+//! `linux.ras.errors`.
+
+use ebpf::system_ras::records::{RAS_SEVERITIES, RAS_SOURCES, ras_errors};
+use ebpf::system_ras::{OBJECT, map, program};
+use semconv::{attribute, metric};
+
+use crate::bpf::{Hook, HookState, Object, PerCpuTotal, Plan, Twin, Way};
+use crate::kernel::unix_now;
+use crate::probes::{
+    Built, Collect, CollectError, Probe, ProbeDef, StartContext, StartError, Started,
+};
+use crate::signal::{Recorder, UnixNanos, Value};
+
+/// The probe.
+pub static PROBE: ProbeDef =
+    ProbeDef { name: "system.ras", legacy_names: &["ras"], start, decode: None };
+
+const HOOKS: &[Hook] = &[
+    Hook {
+        target: "mce_record",
+        required: false,
+        purpose: "errors that processors report",
+        twins: &[Twin::new(Way::RawTp, program::MCE_RECORD_RAW)],
+    },
+    Hook {
+        target: "mc_event",
+        required: false,
+        purpose: "errors of memory controllers",
+        twins: &[Twin::new(Way::RawTp, program::MC_EVENT_RAW)],
+    },
+    Hook {
+        target: "non_standard_event",
+        required: false,
+        purpose: "errors that the firmware reports",
+        twins: &[Twin::new(Way::RawTp, program::NON_STANDARD_EVENT_RAW)],
+    },
+    Hook {
+        target: "aer_event",
+        required: false,
+        purpose: "errors of PCIe devices",
+        twins: &[Twin::new(Way::RawTp, program::AER_EVENT_RAW)],
+    },
+    Hook {
+        target: "threshold_apic_entry",
+        required: false,
+        purpose: "corrected errors over their threshold",
+        twins: &[Twin::new(Way::RawTp, program::THRESHOLD_APIC_ENTRY_RAW)],
+    },
+];
+
+/// Sources and severities as the program numbers them, with the source that each hook tells of.
+const SOURCES: [(&str, &str); RAS_SOURCES as usize] = [
+    ("mce", "mce_record"),
+    ("edac", "mc_event"),
+    ("ghes", "non_standard_event"),
+    ("aer", "aer_event"),
+    ("mce_threshold", "threshold_apic_entry"),
+];
+const SEVERITIES: [&str; RAS_SEVERITIES as usize] =
+    ["corrected", "deferred", "recoverable", "fatal", "info"];
+
+fn start(cx: &StartContext<'_>) -> Started {
+    let plan = Plan { object: OBJECT, hooks: HOOKS, ..Plan::default() };
+    let started = Started::from_object(cx, &plan, |mut object| {
+        let probe = HardwareErrors {
+            errors: object.per_cpu_total(map::ERRORS)?,
+            seen: SOURCES.map(|(_, hook)| object.is_attached(hook)),
+            attached: unix_now(),
+            _object: object,
+        };
+        Ok(Built { probe: Box::new(probe), ring: None })
+    });
+    let is_blind = started.hooks.iter().all(|hook| hook.state != HookState::Attached);
+    match started.probe {
+        Ok(_) if is_blind => Started::failed(StartError::Hook("mc_event"), started.hooks),
+        _ => started,
+    }
+}
+
+struct HardwareErrors {
+    errors: PerCpuTotal<ras_errors>,
+    /// Which sources this kernel tells of.
+    seen: [bool; SOURCES.len()],
+    attached: UnixNanos,
+    _object: Object,
+}
+
+impl Probe for HardwareErrors {
+    fn collect(&mut self, _: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let cpus = self.errors.values()?;
+        let mut host = out.host();
+        for (source, (name, _)) in SOURCES.into_iter().enumerate().filter(|(at, _)| self.seen[*at])
+        {
+            for (severity, word) in SEVERITIES.into_iter().enumerate() {
+                let count: u64 = cpus.iter().map(|cpu| cpu.counts[source][severity]).sum();
+                let attributes = vec![
+                    (&attribute::LINUX_RAS_SOURCE, Value::Static(name)),
+                    (&attribute::LINUX_RAS_SEVERITY, Value::Static(word)),
+                ];
+                host.sum(&metric::LINUX_RAS_ERRORS, attributes, self.attached, count);
+            }
+        }
+        Ok(())
+    }
+}
