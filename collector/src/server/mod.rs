@@ -5,6 +5,7 @@ mod accept;
 mod config;
 mod error;
 mod filter;
+mod gzip;
 mod routes;
 mod tls;
 mod watch;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is served where.
 
-use std::io::Write;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,14 +16,15 @@ use axum::http::header::{
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use flate2::write::GzEncoder;
+use futures_util::stream;
 use serde_json::json;
 
 use super::error::ApiError;
+use super::gzip::Gzip;
 use super::watch::Watchers;
 use crate::collect::TakeSnapshot;
 use crate::entity::Census;
-use crate::export::prometheus::{Format, render};
+use crate::export::prometheus::{Format, pieces};
 use crate::status::Board;
 
 /// Bytes of a request's body.
@@ -107,15 +108,14 @@ async fn index() -> String {
 async fn metrics(State(doors): Shared, headers: HeaderMap) -> Response {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::negotiate(header(ACCEPT));
-    let page = render(&*(doors.take)().await, format);
+    let pieces = pieces(&*(doors.take)().await, format);
     let content_type = [(CONTENT_TYPE, format.content_type())];
-    if !takes_gzip(header(ACCEPT_ENCODING)) {
-        return (content_type, page).into_response();
+    if takes_gzip(header(ACCEPT_ENCODING)) {
+        let body = Body::from_stream(stream::iter(Gzip::new(pieces)));
+        return (content_type, [(CONTENT_ENCODING, "gzip")], body).into_response();
     }
-    match gzip(page.as_bytes()) {
-        Ok(body) => (content_type, [(CONTENT_ENCODING, "gzip")], body).into_response(),
-        Err(_) => (content_type, page).into_response(),
-    }
+    let pieces = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+    (content_type, Body::from_stream(stream::iter(pieces))).into_response()
 }
 
 fn takes_gzip(accept: &str) -> bool {
@@ -123,12 +123,6 @@ fn takes_gzip(accept: &str) -> bool {
         let mut words = part.split(';').map(str::trim);
         words.next() == Some("gzip") && !words.any(|word| word == "q=0")
     })
-}
-
-fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(page)?;
-    encoder.finish()
 }
 
 async fn status(State(doors): Shared) -> Response {

@@ -4,7 +4,8 @@
 
 mod number;
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::fmt::Write;
 
 use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, LegacyScope, MetricDef, attribute};
@@ -51,6 +52,15 @@ struct Family {
 
 /// The page. Families and series are sorted, so that two pages can be compared.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
+    pieces(snapshot, format).collect()
+}
+
+/// The page in pieces of about [`PIECE`] bytes.
+pub fn pieces(snapshot: &Snapshot, format: Format) -> impl Iterator<Item = String> + use<> {
+    Pieces { families: families(snapshot).into_iter(), format, is_over: false }
+}
+
+fn families(snapshot: &Snapshot) -> BTreeMap<&'static str, Family> {
     let mut families = BTreeMap::new();
     let (containers, by_pod) = labels_of_containers(snapshot);
     for entity in &snapshot.entities {
@@ -73,7 +83,7 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
             }
         }
     }
-    print(&families, format)
+    families
 }
 
 /// Labels of all containers, and of those of each pod by its UID.
@@ -88,7 +98,10 @@ fn labels_of_containers(snapshot: &Snapshot) -> (Vec<Labels>, HashMap<&str, Vec<
     (all, by_pod)
 }
 
+/// Labels of an entity.
 type Labels = Vec<(&'static str, String)>;
+/// One of a series.
+type Label<'a> = (&'static str, Cow<'a, str>);
 
 fn add(
     families: &mut BTreeMap<&'static str, Family>,
@@ -108,18 +121,19 @@ fn add(
         help: legacy.help,
         series: BTreeMap::new(),
     });
-    let mut labels = common.clone();
+    let common = common.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_str())));
+    let mut labels: Vec<Label<'_>> = common.collect();
     for (label, def) in legacy.labels {
         let value = value_of(point, def.key).map(text).unwrap_or_default();
         let word = legacy.words.iter().find(|(ours, _)| *ours == value);
-        labels.push((label, word.map_or(value, |(_, word)| (*word).to_owned())));
+        labels.push((label, word.map_or(value, |(_, word)| Cow::Borrowed(word))));
     }
     let factor = if legacy.pages { legacy.factor / page_size() } else { legacy.factor };
     match &point.value {
         PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
             for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
                 let mut labels = labels.clone();
-                labels.push(("zone", zone.to_string()));
+                labels.push(("zone", Cow::Owned(zone.to_string())));
                 *family.series.entry(join(labels)).or_default() += count as f64 * factor;
             }
         }
@@ -180,57 +194,87 @@ fn value_of<'a>(point: &'a Point, key: &str) -> Option<&'a Value> {
     point.attributes.iter().find(|(def, _)| def.key == key).map(|(_, value)| value)
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::Bool(truth) => truth.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Double(number) => number::print(*number),
-        Value::Static(text) => (*text).to_owned(),
-        Value::Str(text) => text.to_string(),
+        Value::Static(text) => Cow::Borrowed(text),
+        Value::Str(text) => Cow::Borrowed(text),
+        Value::Bool(truth) => Cow::Owned(truth.to_string()),
+        Value::Int(number) => Cow::Owned(number.to_string()),
+        Value::Double(number) => Cow::Owned(number::print(*number)),
         // No label is a list.
-        Value::Array(_) | Value::Map(_) => String::new(),
+        Value::Array(_) | Value::Map(_) => Cow::Borrowed(""),
     }
 }
 
 /// `a="1",b="2"`, sorted by name.
-fn join(mut labels: Labels) -> String {
-    labels.sort_by_key(|(name, _)| *name);
+fn join(mut labels: Vec<Label<'_>>) -> String {
+    labels.sort_unstable_by_key(|(name, _)| *name);
     let mut out = String::with_capacity(128);
     for (name, value) in labels {
-        let comma = if out.is_empty() { "" } else { "," };
-        let _ = write!(out, "{comma}{name}=\"{}\"", escape(&value, true));
-    }
-    out
-}
-
-fn escape(text: &str, quotes: bool) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
-    if quotes { escaped.replace('"', "\\\"") } else { escaped }
-}
-
-fn print(families: &BTreeMap<&'static str, Family>, format: Format) -> String {
-    let mut out = String::with_capacity(32 * 1024);
-    for (name, family) in families {
-        // OpenMetrics names a counter without the ending that its series have.
-        let (title, kind) = match (format, family.kind) {
-            (_, LegacyKind::Gauge) => (*name, "gauge"),
-            (Format::Text, LegacyKind::Counter) => (*name, "counter"),
-            (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
-                Some(title) => (title, "counter"),
-                None => (*name, "unknown"),
-            },
-        };
-        let help = escape(family.help, format == Format::OpenMetrics);
-        let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
-        let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
-        for (labels, value) in &family.series {
-            let _ = writeln!(out, "{LEGACY_PREFIX}{name}{{{labels}}} {}", number::print(*value));
+        if !out.is_empty() {
+            out.push(',');
         }
-    }
-    if format == Format::OpenMetrics {
-        out.push_str("# EOF\n");
+        out.extend([name, "=\"", &*escape(&value, true), "\""]);
     }
     out
+}
+
+/// Most texts have nothing to escape.
+fn escape(text: &str, quotes: bool) -> Cow<'_, str> {
+    if !text.contains(['\\', '\n', '"']) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    Cow::Owned(if quotes { escaped.replace('"', "\\\"") } else { escaped })
+}
+
+/// A page of any size is written piece by piece.
+const PIECE: usize = 64 * 1024;
+
+struct Pieces {
+    families: btree_map::IntoIter<&'static str, Family>,
+    format: Format,
+    is_over: bool,
+}
+
+impl Iterator for Pieces {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        if self.is_over {
+            return None;
+        }
+        let mut out = String::with_capacity(PIECE);
+        while out.len() < PIECE {
+            let Some((name, family)) = self.families.next() else {
+                self.is_over = true;
+                if self.format == Format::OpenMetrics {
+                    out.push_str("# EOF\n");
+                }
+                break;
+            };
+            print(name, &family, self.format, &mut out);
+        }
+        Some(out)
+    }
+}
+
+fn print(name: &str, family: &Family, format: Format, out: &mut String) {
+    // OpenMetrics names a counter without the ending that its series have.
+    let (title, kind) = match (format, family.kind) {
+        (_, LegacyKind::Gauge) => (name, "gauge"),
+        (Format::Text, LegacyKind::Counter) => (name, "counter"),
+        (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
+            Some(title) => (title, "counter"),
+            None => (name, "unknown"),
+        },
+    };
+    let help = escape(family.help, format == Format::OpenMetrics);
+    let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
+    let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
+    for (labels, value) in &family.series {
+        out.extend([LEGACY_PREFIX, name, "{", labels, "} ", &number::print(*value), "\n"]);
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@
 
 #![expect(unsafe_code, reason = "a C library is loaded at run time, and only its header says how")]
 
+mod records;
+
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
 use std::path::Path;
 
 use libloading::Library;
 use thiserror::Error;
+
+pub use records::{BoardPower, Ecc, LinkErrors, LinkInfo, Throughput};
+use records::{DeviceInfo, Memory, Traffic, Unavailable};
 
 const SUCCESS: c_uint = 0;
 /// A board has at most so many ways of power, a GPU so many links, a die so many clocks.
@@ -96,104 +101,6 @@ pub enum LinkDirection {
     Receive = 0,
     /// From the GPU.
     Transmit = 1,
-}
-
-/// `mxSmlDeviceInfo_t`
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct DeviceInfo {
-    device: c_uint,
-    kind: c_uint,
-    bdf: [c_char; 32],
-    gpu: c_uint,
-    node: c_uint,
-    uuid: [c_char; 96],
-    brand: c_uint,
-    mode: c_uint,
-    name: [c_char; 32],
-}
-
-/// One way of a board's power, in mV, mA and mW.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BoardPower {
-    voltage: c_uint,
-    current: c_uint,
-    /// mW
-    pub power: c_uint,
-}
-
-/// A link, PCIe or MetaXLink.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LinkInfo {
-    /// GT/s
-    pub speed: f32,
-    /// Lanes.
-    pub width: c_uint,
-}
-
-/// MB/s.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Throughput {
-    /// Received over PCIe; of a MetaXLink, what was requested.
-    pub first: c_int,
-    /// Sent over PCIe; of a MetaXLink, what was answered.
-    pub second: c_int,
-}
-
-/// Errors of a MetaXLink.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LinkErrors {
-    /// Corrected.
-    pub corrected: c_int,
-    /// Not corrected.
-    pub uncorrected: c_int,
-}
-
-/// Errors of a die's memories.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ecc {
-    /// On the die, corrected.
-    pub sram_corrected: c_uint,
-    /// On the die, not corrected.
-    pub sram_uncorrected: c_uint,
-    /// Beside it, corrected.
-    pub dram_corrected: c_uint,
-    /// Beside it, not corrected.
-    pub dram_uncorrected: c_uint,
-    /// Pages that are not used any more.
-    pub retired_pages: c_uint,
-}
-
-/// Bytes over a MetaXLink: requested and answered.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct Traffic {
-    requested: i64,
-    answered: i64,
-}
-
-/// KB.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct Memory {
-    visible_total: i64,
-    visible_used: i64,
-    total: i64,
-    used: i64,
-    table_total: i64,
-    table_used: i64,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Unavailable {
-    code: c_int,
-    reason: [c_char; 64],
 }
 
 /// Calls a function of the library that tells its success.
