@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel counts of itself.
 //! Source: `/proc/stat`, `/proc/sys/fs/file-nr`, `/sys/kernel/softlockup_count`,
-//! `/proc/sys/kernel/hung_task_detect_count`.   Signals: `linux.cpu.context_switches`,
-//! `linux.cpu.interrupts`, `system.process.created`, `linux.file.handle.*`, `linux.kernel.*`.
+//! `/proc/sys/kernel/hung_task_detect_count`, `/proc/sys/kernel/random/entropy_avail`.
+//! Signals: `linux.cpu.context_switches`, `linux.cpu.interrupts`, `system.process.created`,
+//! `linux.file.handle.*`, `linux.kernel.*`, `linux.random.entropy`.
 
 use std::path::Path;
 
@@ -25,6 +26,8 @@ pub static PROBE: ProbeDef = ProbeDef {
 
 /// Tasks found hung, since v6.13.
 const HUNG_TASKS: &str = "sys/kernel/hung_task_detect_count";
+/// Bits (drivers/char/random.c).
+const ENTROPY: &str = "sys/kernel/random/entropy_avail";
 /// Open files, a zero, and their limit.
 const FILES: &str = "sys/fs/file-nr";
 
@@ -59,6 +62,10 @@ impl Probe for Kernel {
         let files = cx.files.proc(FILES)?;
         sum(&metric::LINUX_FILE_HANDLE_COUNT, nth(files, 0));
         sum(&metric::LINUX_FILE_HANDLE_LIMIT, nth(files, 2));
+        let entropy = cx.files.proc(ENTROPY).ok().and_then(|text| nth(text, 0));
+        if let Some(bits) = entropy {
+            host.gauge(&metric::LINUX_RANDOM_ENTROPY, Vec::new(), bits as f64);
+        }
         Ok(())
     }
 }
