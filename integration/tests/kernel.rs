@@ -189,6 +189,19 @@ fn requests_to_a_disk_that_takes_30_ms_are_in_their_bucket() {
         let mean = point.sum / 50.0;
         assert!((0.03..0.2).contains(&mean), "{name}: {mean} s");
     }
+    // Changing the scheduler stops the queue meanwhile.
+    for scheduler in ["mq-deadline", "none"] {
+        fs::write("/sys/block/nullb0/queue/scheduler", scheduler).unwrap();
+    }
+    collector
+        .until(|got| {
+            let points = newest(got, "linux.block.freezes")?;
+            let of = |point: &&&Point| point.attributes["system.device"] == "nullb0";
+            let freezes = points.iter().find(of).context("none of the disk")?.value;
+            ensure!(freezes >= 1.0, "{freezes}");
+            Ok(())
+        })
+        .unwrap();
     let page = agent.get("metrics").unwrap();
     let zones = page.lines().filter(|line| line.starts_with("huatuo_bamai_iolatency_blkdisk_d2c{"));
     let zones: f64 =
