@@ -75,7 +75,7 @@ fn each_softirq_that_ran_was_waited_for_once() {
         let (kernel, ours) = (after[vector] - before[vector], counted(vector));
         let most = latest[vector] - earliest[vector];
         println!("softirq {vector}: kernel {kernel} to {most}, ours {ours}");
-        assert!(kernel > 100.0, "{vector} ran {kernel} times only");
+        assert!(kernel > 10.0, "{vector} ran {kernel} times only");
         // One that is raised again while it starts is waited for once.
         assert!(kernel * 0.95 <= ours && ours <= most, "{vector}: {kernel} {ours} {most}");
     }
