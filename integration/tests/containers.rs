@@ -87,7 +87,9 @@ fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
     let shares = of(&got, "linux.cgroup.cpu.utilization", &id);
     let user = shares.iter().filter(|point| point.attributes["cpu.mode"] == "user");
     let most = user.map(|point| point.value).fold(0.0, f64::max);
-    assert!((0.7..1.15).contains(&most), "its whole quota was used: {most}");
+    // In emulation the kernel itself takes more of it.
+    let least = if integration::slowness() > 1 { 0.4 } else { 0.7 };
+    assert!((least..1.15).contains(&most), "its whole quota was used: {most}");
     drop(agent);
 }
 
