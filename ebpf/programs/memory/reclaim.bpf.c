@@ -8,9 +8,7 @@
 #include <bpf/bpf_core_read.h>
 #include "cgroup.h"
 #include "reclaim.h"
-
-/* include/linux/sched.h */
-#define PF_KTHREAD 0x00200000
+#include "task.h"
 
 /* User space removes the entries of cgroups that are gone. */
 struct {
@@ -27,7 +25,7 @@ int memcg_reclaim_begin_raw(struct bpf_raw_tracepoint_args *ctx)
 	struct reclaim_count *count;
 	u64 cgroup_id;
 
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (is_kernel_thread(task))
 		return 0;
 	cgroup_id = cgroup_id_of(task);
 	count = bpf_map_lookup_elem(&cgroup_reclaims, &cgroup_id);

@@ -5,11 +5,8 @@
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
 #include "stall.h"
-
-/* include/linux/sched.h */
-#define PF_KTHREAD 0x00200000
+#include "task.h"
 
 /* When a thread began; 0: it does not. */
 struct begun {
@@ -32,21 +29,16 @@ struct {
 	__type(value, struct begun);
 } threads SEC(".maps");
 
-static __always_inline bool is_kernel_thread(void)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
-}
-
 static __always_inline struct begun *thread(bool is_begin)
 {
 	u32 thread = (u32)bpf_get_current_pid_tgid();
 	struct begun *begun = bpf_map_lookup_elem(&threads, &thread);
 	struct begun none = {};
 
-	if (begun || !is_begin || is_kernel_thread())
+	if (begun || !is_begin)
 		return begun;
+	if (is_kernel_thread((struct task_struct *)bpf_get_current_task()))
+		return NULL;
 	bpf_map_update_elem(&threads, &thread, &none, BPF_ANY);
 	return bpf_map_lookup_elem(&threads, &thread);
 }
