@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Priority flow control of a device (`RTM_GETDCB`, include/uapi/linux/dcbnl.h).
 
-use netlink_packet_core::{DefaultNla, Emitable, NlaBuffer, NlasIterator};
+use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use super::{NetlinkError, NetlinkSocket};
+use super::{NetlinkError, NetlinkSocket, attribute, double_word};
 
 const RTM_GETDCB: u16 = 78;
 /// `struct dcbmsg`: family, command, padding.
@@ -25,10 +25,7 @@ pub struct PfcFrames {
 /// Frames of `device`; `None` where it has no priority flow control.
 pub fn pfc(socket: &mut NetlinkSocket, device: &str) -> Result<Option<PfcFrames>, NetlinkError> {
     let mut question = vec![0, DCB_CMD_IEEE_GET, 0, 0];
-    let name = DefaultNla::new(DCB_ATTR_IFNAME, [device.as_bytes(), b"\0"].concat());
-    let mut attribute = vec![0; name.buffer_len()];
-    name.emit(&mut attribute);
-    question.extend(attribute);
+    question.extend(attribute(DCB_ATTR_IFNAME, [device.as_bytes(), b"\0"].concat()));
     let mut found = None;
     socket.ask(RTM_GETDCB, question, |payload| found = frames(payload))?;
     Ok(found)
@@ -40,10 +37,7 @@ pub fn frames(payload: &[u8]) -> Option<PfcFrames> {
     let pfc = find(ieee.value(), DCB_ATTR_IEEE_PFC)?;
     let pfc = pfc.value();
     // `struct ieee_pfc`: capabilities, enabled, mbc, delay; requests and indications at 8.
-    let count = |index: usize| {
-        let at = 8 + 8 * index;
-        Some(u64::from_ne_bytes(pfc.get(at..at + 8)?.try_into().ok()?))
-    };
+    let count = |index: usize| double_word(pfc, 8 + 8 * index);
     let mut all = PfcFrames::default();
     for priority in 0..8 {
         all.sent[priority] = count(priority)?;
@@ -60,19 +54,13 @@ fn find(attributes: &[u8], kind: u16) -> Option<NlaBuffer<&[u8]>> {
 mod tests {
     use super::*;
 
-    fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
-        let nla = DefaultNla::new(kind, value.to_vec());
-        let mut bytes = vec![0; nla.buffer_len()];
-        nla.emit(&mut bytes);
-        bytes
-    }
-
     fn answer() -> Vec<u8> {
         let mut pfc = vec![8, 0xff, 0, 0, 0, 0, 0, 0];
         pfc.extend((0..16u64).flat_map(|count| (count * 10).to_ne_bytes()));
         // NLA_F_NESTED
-        let ieee = nla(DCB_ATTR_IEEE | 0x8000, &nla(DCB_ATTR_IEEE_PFC, &pfc));
-        [vec![0, DCB_CMD_IEEE_GET, 0, 0], nla(DCB_ATTR_IFNAME, b"eth0\0"), ieee].concat()
+        let ieee = attribute(DCB_ATTR_IEEE | 0x8000, attribute(DCB_ATTR_IEEE_PFC, pfc));
+        let name = attribute(DCB_ATTR_IFNAME, b"eth0\0".to_vec());
+        [vec![0, DCB_CMD_IEEE_GET, 0, 0], name, ieee].concat()
     }
 
     #[test]

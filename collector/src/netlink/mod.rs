@@ -10,8 +10,8 @@ use std::io;
 use std::os::fd::AsFd;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable,
+    DefaultNla, Emitable, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use netlink_sys::{Socket, SocketAddr};
@@ -167,6 +167,14 @@ impl NetlinkSocket {
             }
         }
     }
+}
+
+/// An attribute as it is on the wire.
+fn attribute(kind: u16, value: Vec<u8>) -> Vec<u8> {
+    let nla = DefaultNla::new(kind, value);
+    let mut bytes = vec![0; nla.buffer_len()];
+    nla.emit(&mut bytes);
+    bytes
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -90,15 +90,8 @@ fn read_stats(qdisc: &mut Qdisc, nested: &[u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attribute;
     use super::*;
-
-    fn nla(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(4 + value.len()).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     fn message(parent: u32) -> Vec<u8> {
         let mut bytes = vec![0; 4];
@@ -108,11 +101,11 @@ mod tests {
         let mut basic = 7000u64.to_ne_bytes().to_vec();
         basic.extend([70u32.to_ne_bytes(), [0; 4]].concat());
         let queue: Vec<u8> = [3u32, 400, 5, 6, 7].into_iter().flat_map(u32::to_ne_bytes).collect();
-        let mut stats = nla(TCA_STATS_BASIC, &basic);
-        stats.extend(nla(TCA_STATS_PKT64, &(1u64 << 33).to_ne_bytes()));
-        stats.extend(nla(TCA_STATS_QUEUE, &queue));
-        bytes.extend(nla(TCA_KIND, b"fq_codel\0"));
-        bytes.extend(nla(TCA_STATS2, &stats));
+        let mut stats = attribute(TCA_STATS_BASIC, basic);
+        stats.extend(attribute(TCA_STATS_PKT64, (1u64 << 33).to_ne_bytes().to_vec()));
+        stats.extend(attribute(TCA_STATS_QUEUE, queue));
+        bytes.extend(attribute(TCA_KIND, b"fq_codel\0".to_vec()));
+        bytes.extend(attribute(TCA_STATS2, stats));
         bytes
     }
 

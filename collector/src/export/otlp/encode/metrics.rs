@@ -58,7 +58,7 @@ fn pack(
 }
 
 /// Points by metric, and metrics by the probe that is their scope, in order of first appearance.
-/// Kept from one entity to the next for its room.
+/// One serves all entities.
 #[derive(Default)]
 struct Writer {
     scopes: Vec<Scope>,
