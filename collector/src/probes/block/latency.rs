@@ -23,6 +23,9 @@ use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 pub static PROBE: ProbeDef =
     ProbeDef { name: "block.latency", legacy_names: &["iolatency"], start, decode: None };
 
+/// Id of no cgroup: of requests without a bio, like flushes of a device.
+const NO_CGROUP: u64 = 0;
+
 const FREEZE: &str = "blk_mq_freeze_queue";
 /// Its name since v6.15.
 const FREEZE_NOMEMSAVE: &str = "blk_mq_freeze_queue_nomemsave";
@@ -107,7 +110,10 @@ struct BlockLatency {
 impl Probe for BlockLatency {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         self.disks.look_again();
-        let entries = self.entries()?;
+        let mut by_cgroup = self.by_cgroup()?;
+        // It would be looked for in every cgroup, and in vain.
+        let of_none = by_cgroup.remove(&NO_CGROUP).unwrap_or_default();
+        let entries: Vec<(u64, Work)> = by_cgroup.into_iter().collect();
         let ids: Vec<u64> = entries.iter().map(|(id, _)| *id).collect();
         let places = self.hierarchy.places(&ids, cx.entities);
         let sums = self.tally.sum_at(&entries, places, cx.entities, |_, _| None);
@@ -126,13 +132,13 @@ impl Probe for BlockLatency {
                 self.requests.remove(key_of(*id, *device, *direction))?;
             }
         }
-        self.collect_host(&entries, &ended, &mut out.host())
+        self.collect_host(of_none, &entries, &ended, &mut out.host())
     }
 }
 
 impl BlockLatency {
     /// Requests of each cgroup, without those of disks that are gone.
-    fn entries(&mut self) -> Result<Vec<(u64, Work)>, CollectError> {
+    fn by_cgroup(&mut self) -> Result<HashMap<u64, Work>, CollectError> {
         let mut by_cgroup: HashMap<u64, Work> = HashMap::new();
         for (key, latency) in self.requests.entries()? {
             if self.disks.name(key.device).is_none() {
@@ -142,16 +148,18 @@ impl BlockLatency {
             let direction = if key.is_write == 0 { Direction::Read } else { Direction::Write };
             by_cgroup.entry(key.cgroup_id).or_default().insert((key.device, direction), latency);
         }
-        Ok(by_cgroup.into_iter().collect())
+        Ok(by_cgroup)
     }
 
     fn collect_host(
         &mut self,
+        of_none: Work,
         entries: &[(u64, Work)],
         ended: &HashSet<u64>,
         host: &mut EntityRecorder<'_>,
     ) -> Result<(), CollectError> {
-        let mut all = self.gone.clone();
+        let mut all = of_none;
+        add_work(&mut all, &self.gone);
         for (_, work) in entries.iter().filter(|(id, _)| !ended.contains(id)) {
             add_work(&mut all, work);
         }
