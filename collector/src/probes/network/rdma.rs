@@ -11,7 +11,7 @@ use std::sync::Arc;
 use semconv::{Field, Instrument, attribute, family};
 
 use crate::hostfs::KeptFile;
-use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
+use crate::probes::{Collect, CollectError, Devices, Fields, Filter, Probe, ProbeDef, Started};
 use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
@@ -21,7 +21,12 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let root = cx.fs.rooted(Path::new("/sys/class/infiniband"));
         let fields = Fields::new(&family::RDMA, Filter::new("", ""));
-        Started::from_files(Rdma { root, fields, counters: HashMap::new(), collected: None })
+        Started::from_files(Rdma {
+            root,
+            fields,
+            counters: HashMap::new(),
+            known: Devices::default(),
+        })
     },
     decode: None,
 };
@@ -30,7 +35,8 @@ struct Rdma {
     root: PathBuf,
     fields: Fields,
     counters: HashMap<PathBuf, Counter>,
-    collected: Option<UnixNanos>,
+    /// What each file told, by its path.
+    known: Devices<1>,
 }
 
 /// One file.
@@ -39,43 +45,37 @@ struct Counter {
     field: Field,
     device: Arc<str>,
     port: i64,
-    start: UnixNanos,
-    last: u64,
     seen: UnixNanos,
 }
 
 impl Probe for Rdma {
     /// Without RDMA devices there is nothing to tell.
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let since = self.collected.unwrap_or(cx.boot_time);
         for device in names(&self.root) {
             let ports = self.root.join(&device).join("ports");
             for port in names(&ports) {
                 for group in ["counters", "hw_counters"] {
                     let folder = ports.join(&port).join(group);
-                    self.look(&folder, &device, &port, (cx.now, since));
+                    self.look(&folder, &device, &port, cx.now);
                 }
             }
         }
         self.counters.retain(|_, counter| counter.seen == cx.now);
         let mut host = out.host();
-        for counter in self.counters.values_mut() {
-            counter.record(since, &mut host);
+        for (path, counter) in &mut self.counters {
+            let Some(value) = counter.read() else { continue };
+            let path = path.to_string_lossy();
+            let start = self.known.see(&path, [value], cx.now, cx.boot_time).start;
+            counter.record(value, start, &mut host);
         }
-        self.collected = Some(cx.now);
+        self.known.end(cx.now);
         Ok(())
     }
 }
 
 impl Rdma {
     /// Learns which counters are there.
-    fn look(
-        &mut self,
-        folder: &Path,
-        device: &str,
-        port: &str,
-        (now, since): (UnixNanos, UnixNanos),
-    ) {
+    fn look(&mut self, folder: &Path, device: &str, port: &str, now: UnixNanos) {
         let Ok(port) = port.parse() else { return };
         for word in names(folder) {
             let path = folder.join(&word);
@@ -85,7 +85,7 @@ impl Rdma {
             }
             let Some(field) = self.fields.get(&word) else { continue };
             let (file, device) = (KeptFile::new(path.clone()), device.into());
-            let counter = Counter { file, field, device, port, start: since, last: 0, seen: now };
+            let counter = Counter { file, field, device, port, seen: now };
             self.counters.insert(path, counter);
         }
     }
@@ -93,15 +93,11 @@ impl Rdma {
 
 impl Counter {
     /// A counter that the driver does not have gives an error, and no point.
-    fn record(&mut self, since: UnixNanos, out: &mut EntityRecorder<'_>) {
-        let Some(value) = self.file.read().ok().and_then(|text| text.trim().parse::<u64>().ok())
-        else {
-            return;
-        };
-        if value < self.last {
-            self.start = since;
-        }
-        self.last = value;
+    fn read(&mut self) -> Option<u64> {
+        self.file.read().ok()?.trim().parse().ok()
+    }
+
+    fn record(&self, value: u64, start: UnixNanos, out: &mut EntityRecorder<'_>) {
         let attributes: Vec<Attribute> = vec![
             (&attribute::LINUX_RDMA_DEVICE, Value::from(&self.device)),
             (&attribute::LINUX_RDMA_PORT, Value::Int(self.port)),
@@ -110,7 +106,7 @@ impl Counter {
         if metric.instrument == Instrument::Gauge {
             out.gauge(metric, attributes, value as f64);
         } else {
-            out.sum(metric, attributes, self.start, value.saturating_mul(factor.unsigned_abs()));
+            out.sum(metric, attributes, start, value.saturating_mul(factor.unsigned_abs()));
         }
     }
 }
@@ -146,7 +142,7 @@ mod tests {
             root: root.path().join("sys/class/infiniband"),
             fields: Fields::new(&family::RDMA, Filter::new("", "")),
             counters: HashMap::new(),
-            collected: None,
+            known: Devices::default(),
         };
         let mut collect = |now| {
             let mut recorder = Recorder::new(entities.host());
