@@ -7,9 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open, openat};
-use rustix::io::pread;
 
-use super::MAX_FILE;
+use super::whole::read_whole;
 
 /// Most files of a network namespace fit.
 const FIRST_BUFFER: usize = 8192;
@@ -29,24 +28,8 @@ impl Folder {
     /// UTF-8 or over 4 MiB.
     pub fn read<'a>(&self, name: &str, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        if buffer.len() < FIRST_BUFFER {
-            buffer.resize(FIRST_BUFFER, 0);
-        }
-        let mut length = 0;
-        loop {
-            let got = pread(&file, &mut buffer[length..], length as u64).ok()?;
-            length += got;
-            // A file that tells of one thing comes whole; of many, piece by piece until nothing.
-            if got == 0 {
-                return std::str::from_utf8(&buffer[..length]).ok();
-            }
-            if length == buffer.len() {
-                if length as u64 >= MAX_FILE {
-                    return None;
-                }
-                buffer.resize(length * 2, 0);
-            }
-        }
+        let length = read_whole(&file, buffer, FIRST_BUFFER).ok()?;
+        std::str::from_utf8(&buffer[..length]).ok()
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::{MAX_FILE, ReadError};
+use super::ReadError;
+use super::whole::read_whole;
 
 /// Room at first, doubled where it is too little. Most kept files are those of containers, and most
 /// of these have a number or two.
@@ -58,25 +58,7 @@ impl KeptFile {
             Some(file) => file,
             None => self.file.insert(File::open(&self.path)?),
         };
-        if self.buffer.is_empty() {
-            self.buffer.resize(FIRST_BUFFER, 0);
-        }
-        let mut length = 0;
-        loop {
-            let got = file.read_at(&mut self.buffer[length..], length as u64)?;
-            length += got;
-            // Room left does not mean the end: the kernel gives a page of lines at a time.
-            if got == 0 {
-                return Ok(length);
-            }
-            if length < self.buffer.len() {
-                continue;
-            }
-            if self.buffer.len() as u64 >= MAX_FILE {
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "over 4 MiB"));
-            }
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
+        read_whole(file, &mut self.buffer, FIRST_BUFFER)
     }
 }
 

@@ -8,6 +8,7 @@ mod folder;
 mod kept;
 pub mod mounts;
 pub mod parse;
+mod whole;
 
 use std::fs;
 use std::io::{self, Read};
