@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use bindgen::callbacks::{DeriveInfo, ParseCallbacks};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
+/// Record types that several programs have, each generated once.
+const SHARED: [&str; 2] = ["event_loss", "event_task"];
+
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=programs");
     println!("cargo::rerun-if-changed=include");
@@ -25,7 +28,10 @@ fn main() -> Result<()> {
         bind(&source, &out_dir.join(format!("{stem}.rs")))?;
         write_module(&mut code, &stem, &object)?;
     }
-    bind_header(Path::new("include/event_loss.h"), &out_dir.join("event_loss.rs"))?;
+    for shared in SHARED {
+        let header = PathBuf::from(format!("include/{shared}.h"));
+        bind_header(&header, &out_dir.join(format!("{shared}.rs")), &[])?;
+    }
     fs::write(out_dir.join("objects.rs"), code).context("write objects.rs")
 }
 
@@ -90,7 +96,7 @@ fn strip_debug(object: &Path) -> Result<()> {
 
 fn bind(source: &Path, bindings: &Path) -> Result<()> {
     let header = PathBuf::from(source.to_string_lossy().replace(".bpf.c", ".h"));
-    bind_header(&header, bindings)
+    bind_header(&header, bindings, &SHARED)
 }
 
 /// Lets user space read the records from bytes without `unsafe`: zerocopy checks at compile time
@@ -106,8 +112,14 @@ impl ParseCallbacks for ReadFromBytes {
     }
 }
 
-fn bind_header(header: &Path, bindings: &Path) -> Result<()> {
-    bindgen::Builder::default()
+fn bind_header(header: &Path, bindings: &Path, elsewhere: &[&str]) -> Result<()> {
+    let mut builder = bindgen::Builder::default();
+    for name in elsewhere {
+        builder = builder
+            .blocklist_file(format!(".*/{name}\\.h"))
+            .raw_line(format!("#[allow(unused_imports)] use crate::{name}::*;"));
+    }
+    builder
         .header(header.to_string_lossy())
         .parse_callbacks(Box::new(ReadFromBytes))
         .layout_tests(true)

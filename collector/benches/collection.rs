@@ -40,7 +40,7 @@ fn collector(black_list: Vec<String>) -> (Collector, Arc<Entities>) {
     let support = KernelSupport::gather(&fs);
     let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
-    let starter = Starter { config, fs, support, board, rings: None };
+    let starter = Starter { config, fs, support, board, events: None };
     (Collector::start(starter, Arc::clone(&entities)), entities)
 }
 

@@ -6,7 +6,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use semconv::attribute;
@@ -14,17 +13,17 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bpf::RingReader;
 use crate::collect::{Collector, Snapshots, Starter};
 use crate::config::Config;
 use crate::entity::{Census, Discovery, Entities};
-use crate::events::{self, Decoder};
+use crate::events::{Events, Surroundings};
 use crate::export::localfile::{LocalFile, LocalFileError};
 use crate::export::otlp::{LogPush, MetricPush, Signal, Target, TargetError, resolve};
 use crate::hostfs::HostFs;
 use crate::journal::{Follower, Journal, MemoryJournal};
 use crate::kernel::{KernelSupport, raise_open_files};
 use crate::kubelet::{self, Kubelet};
+use crate::probes::KnownIssues;
 use crate::server::{BindError, Doors, Server, Watchers};
 use crate::status::{Board, ProbeVerdict, Verdicts};
 use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
@@ -115,14 +114,17 @@ pub async fn run(
 
     let board = Arc::new(Board::default());
     let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(config.journal.max_events));
-    let (records, queue) = sync_channel(events::QUEUE);
-    let decoder = Decoder::start(queue, Arc::clone(&entities), Arc::clone(&journal))?;
+    let events = Events::start(Surroundings {
+        entities: Arc::clone(&entities),
+        journal: Arc::clone(&journal),
+        known_issues: KnownIssues::new(&config.event_tracing.issues_list),
+    })?;
     let starter = Starter {
         config: Arc::clone(&config),
         fs,
         support,
         board: Arc::clone(&board),
-        rings: Some(RingReader::start(records)?),
+        events: Some(events),
     };
     // On this thread, which nothing else waits for yet: its memory can be handed back to the last
     // page, that of a thread's own arena cannot.
@@ -141,7 +143,7 @@ pub async fn run(
     tasks.ask_kubelet(&config, &entities);
     let shared = Shared { snapshots: &snapshots, entities: &entities, ready: &ready, started };
     let watchers = tasks.start(opened, &config, &shared)?;
-    observe_everything(&board, &shared, &decoder, &watchers);
+    observe_everything(&board, &shared, &watchers);
     ready.store(true, Ordering::Relaxed);
     let path = &config.storage.local_file.path;
     running(&Running {
@@ -151,7 +153,7 @@ pub async fn run(
         verdicts: board.verdicts(),
     });
     stop.cancelled().await;
-    let end = end(tasks, snapshots, (discovery, decoder), providers);
+    let end = end(tasks, snapshots, discovery, providers);
     if tokio::time::timeout(MAX_SHUTDOWN, end).await.is_err() {
         tracing::warn!("not everything could be sent in time");
     }
@@ -225,18 +227,12 @@ impl Tasks {
     }
 }
 
-fn observe_everything(
-    board: &Arc<Board>,
-    shared: &Shared<'_>,
-    decoder: &Decoder,
-    watchers: &Arc<Watchers>,
-) {
+fn observe_everything(board: &Arc<Board>, shared: &Shared<'_>, watchers: &Arc<Watchers>) {
     let (snapshots, watchers) = (shared.snapshots.clone(), Arc::clone(watchers));
     observe(Observed {
         board: Arc::clone(board),
         costs: Box::new(move || snapshots.with_collector(|collector| collector.costs())),
         census: shared.census(),
-        rejected: decoder.rejected(),
         watchers: Box::new(move || watchers.count()),
     });
 }
@@ -246,7 +242,7 @@ fn observe_everything(
 async fn end(
     mut tasks: Tasks,
     snapshots: Snapshots,
-    (discovery, decoder): (Discovery, Decoder),
+    discovery: Discovery,
     providers: Option<Providers>,
 ) {
     tracing::info!("ends");
@@ -259,7 +255,6 @@ async fn end(
     let ended = tokio::task::spawn_blocking(move || {
         snapshots.with_collector(Collector::stop);
         drop(discovery);
-        decoder.join();
         if let Some(providers) = providers {
             providers.shutdown(SDK_SHUTDOWN);
         }
@@ -277,7 +272,7 @@ pub async fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartErr
     let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
     ask_once(&config, &entities, &board).await;
-    let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
+    let starter = Starter { config, fs, support, board: Arc::clone(&board), events: None };
     let mut collector = Collector::start(starter, entities);
     collector.collect();
     let mut verdicts = board.verdicts();

@@ -46,7 +46,7 @@ fn collect_of(name: &str, library: &Path) -> (Snapshot, ProbeState, String) {
     let support = KernelSupport::gather(&fs);
     let entities = Arc::new(Entities::discover(&config, &fs));
     let board = Arc::new(Board::default());
-    let starter = Starter { config, fs, support, board: Arc::clone(&board), rings: None };
+    let starter = Starter { config, fs, support, board: Arc::clone(&board), events: None };
     let mut collector = Collector::start(starter, entities);
     let snapshot = collector.collect();
     let probes = board.verdicts().probes;

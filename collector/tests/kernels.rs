@@ -53,7 +53,7 @@ fn collect(root: &Path) -> (Snapshot, u64) {
     let entities = Arc::new(Entities::discover(&config, &fs));
     let started = entities.containers().first().map_or(0, |container| container.started);
     let board = Arc::new(Board::default());
-    let starter = Starter { config, fs, support, board, rings: None };
+    let starter = Starter { config, fs, support, board, events: None };
     let mut collector = Collector::start(starter, entities);
     (collector.collect(), started)
 }

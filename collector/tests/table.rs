@@ -75,7 +75,7 @@ fn every_signal_has_its_probe_and_every_probe_its_signal() {
     assert!(orphans.is_empty(), "{orphans:?} are no probes");
     for def in event::ALL {
         let probe = PROBES.iter().find(|probe| probe.name == def.probe).unwrap();
-        assert!(probe.decode.is_some(), "{} has no decoder", def.probe);
+        assert!(probe.decoder.is_some(), "{} has no decoder", def.probe);
     }
 }
 

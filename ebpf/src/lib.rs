@@ -11,6 +11,12 @@ pub mod event_loss {
     include!(concat!(env!("OUT_DIR"), "/event_loss.rs"));
 }
 
+/// Of a record: whom it is about (`include/event_task.h`).
+pub mod event_task {
+    #![allow(missing_docs, non_camel_case_types, clippy::all)]
+    include!(concat!(env!("OUT_DIR"), "/event_task.rs"));
+}
+
 /// The ELF parser reads 64-bit words in place.
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);

@@ -304,6 +304,9 @@ pub enum LegacyFormat {
     #[default]
     Plain,
     Hex,
+    Stack,
+    Joined,
+    Json,
 }
 
 impl LegacyField {

@@ -175,4 +175,10 @@ pub enum LegacyFormat {
     Plain,
     /// An integer as text, `0x` and lower-case hexadecimal digits.
     Hex,
+    /// A stack as text, a line `function/offset [module]` per frame.
+    Stack,
+    /// A list as text, its items with `, ` between them.
+    Joined,
+    /// A map as the text of a JSON document.
+    Json,
 }

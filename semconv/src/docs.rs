@@ -142,6 +142,8 @@ pub const COMMON: &[&AttributeDef] = &[
     &attribute::HUATUO_TRACER_NAME,
     &attribute::HUATUO_TRACER_ID,
     &attribute::HUATUO_TRACER_RUN_TYPE,
+    &attribute::HUATUO_KNOWN_ISSUE,
+    &attribute::HUATUO_EVENT_SUPPRESSED_BEFORE,
     &attribute::HUATUO_TRUNCATED,
     &attribute::CLOUDEVENTS_EVENT_ID,
     &attribute::CLOUDEVENTS_EVENT_SOURCE,
@@ -162,6 +164,9 @@ fn event_section(def: &EventDef, out: &mut String) {
     for field in def.legacy.fields {
         let how = match (field.format, field.factor == 1.0) {
             (LegacyFormat::Hex, _) => " in hexadecimal".to_owned(),
+            (LegacyFormat::Stack, _) => ", a line `function/offset [module]` per frame".to_owned(),
+            (LegacyFormat::Joined, _) => ", with `, ` between its items".to_owned(),
+            (LegacyFormat::Json, _) => " as the text of a JSON document".to_owned(),
             (LegacyFormat::Plain, true) => String::new(),
             (LegacyFormat::Plain, false) => format!(" × {}", field.factor),
         };

@@ -13,5 +13,5 @@ mod stats;
 pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
 pub use map::{CgroupTable, MapError, PerCpuTotal, Record, Table, possible_cpus};
 pub use object::{Global, KernelTypes, LoadError, Object, Plan, WalkError};
-pub use ring::{RawRecord, RingGuard, RingReader, RingSource};
+pub use ring::RingSource;
 pub use stats::{ProgramStats, RunStats, StatsSwitch};

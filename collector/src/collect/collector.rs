@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::starter::{Running, RunningRing, Starter};
+use super::starter::{Running, Starter};
 use super::{Costs, Lost, ProgramCost};
 use crate::bpf::StatsSwitch;
 use crate::entity::{Entities, Networks};
@@ -43,7 +43,7 @@ struct Slot {
     restart: Option<Instant>,
     restarts: u64,
     /// Losses of the runs before this one.
-    lost: [u64; 3],
+    lost: Lost,
 }
 
 impl Collector {
@@ -69,6 +69,9 @@ impl Collector {
         let _span = tracing::info_span!("collect").entered();
         let begin = Instant::now();
         self.files.begin_collection();
+        if let Some(events) = &self.starter.events {
+            events.tidy();
+        }
         self.entities.refresh();
         let mut recorder = Recorder::with_room(self.entities.host(), Arc::clone(&self.sizes));
         let now = unix_now();
@@ -123,7 +126,7 @@ impl Collector {
         for slot in &mut self.slots {
             *slot = Slot { lost: slot.lost_so_far(), ..Slot::default() };
         }
-        self.starter.rings = None;
+        self.starter.events = None;
     }
 
     /// What the probes cost and lost so far.
@@ -137,11 +140,8 @@ impl Collector {
             seconds: stats.time_ns as f64 / 1e9,
             runs: stats.count,
         });
-        let lost = PROBES.iter().zip(&self.slots).filter(|(def, _)| def.decode.is_some());
-        let lost = lost.map(|(def, slot)| {
-            let [rate_limited, ring_full, queue_full] = slot.lost_so_far();
-            Lost { probe: def.name, rate_limited, ring_full, queue_full }
-        });
+        let lost = PROBES.iter().zip(&self.slots).filter(|(def, _)| def.decoder.is_some());
+        let lost = lost.map(|(def, slot)| Lost { probe: def.name, ..slot.lost_so_far() });
         Costs { programs: programs.collect(), lost: lost.collect(), series: self.series }
     }
 }
@@ -155,17 +155,18 @@ impl Slot {
         self.restart = Some(now + doubled.min(LAST_RESTART));
     }
 
-    fn lost_so_far(&self) -> [u64; 3] {
-        let [mut limited, mut full, mut behind] = self.lost;
-        let running = self.running.as_ref();
-        if let Some(RunningRing { guard, losses }) = running.and_then(|run| run.events.as_ref()) {
-            for cpu in losses.values().unwrap_or_default() {
-                limited += cpu.rate_limited;
-                full += cpu.ring_full;
-            }
-            behind += guard.dropped();
+    fn lost_so_far(&self) -> Lost {
+        let mut lost = self.lost;
+        let Some(events) = self.running.as_ref().and_then(|run| run.events.as_ref()) else {
+            return lost;
+        };
+        for cpu in events.losses.iter().flat_map(|losses| losses.values().unwrap_or_default()) {
+            lost.rate_limited += cpu.rate_limited;
+            lost.ring_full += cpu.ring_full;
         }
-        [limited, full, behind]
+        lost.queue_full += events.feed.dropped();
+        lost.malformed += events.feed.malformed();
+        lost
     }
 }
 
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn a_probe_that_panics_waits_longer_each_time_and_keeps_its_losses() {
         let now = Instant::now();
-        let mut slot = Slot { lost: [1, 2, 3], ..Slot::default() };
+        let lost = Lost { rate_limited: 1, queue_full: 3, ..Lost::default() };
+        let mut slot = Slot { lost, ..Slot::default() };
         let mut waits = Vec::new();
         for restarts in [0, 1, 2, 20] {
             slot.restarts = restarts;
@@ -192,6 +194,6 @@ mod tests {
         }
         let seconds: Vec<u64> = waits.iter().map(Duration::as_secs).collect();
         assert_eq!(seconds, [10, 20, 40, 3600]);
-        assert_eq!(slot.lost_so_far(), [1, 2, 3]);
+        assert_eq!(slot.lost_so_far(), lost);
     }
 }

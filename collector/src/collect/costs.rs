@@ -13,7 +13,7 @@ pub struct ProgramCost {
 }
 
 /// Events of one probe that happened and were not recorded. Counts since the probe's first start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lost {
     /// The probe.
     pub probe: &'static str,
@@ -23,6 +23,8 @@ pub struct Lost {
     pub ring_full: u64,
     /// The agent was behind.
     pub queue_full: u64,
+    /// Not what the agent expects.
+    pub malformed: u64,
 }
 
 /// All costs and losses at one moment.

@@ -5,12 +5,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::bpf::{HookState, HookVerdict, KernelTypes, LoadError, RingGuard, RingReader};
-use crate::bpf::{PerCpuTotal, ProgramStats, StatsSwitch};
+use crate::bpf::{HookState, HookVerdict, KernelTypes, LoadError, ProgramStats, StatsSwitch};
 use crate::config::Config;
+use crate::events::{Events, Feed};
 use crate::hostfs::{HostFs, ReadError};
 use crate::kernel::KernelSupport;
-use crate::probes::{EventRing, PROBES, Probe, ProbeDef, StartContext, StartError, Started};
+use crate::probes::{
+    EventSource, Losses, PROBES, Probe, ProbeDef, StartContext, StartError, Started,
+};
 use crate::status::{Board, ProbeState, ProbeVerdict};
 
 /// What every probe is started with.
@@ -23,21 +25,21 @@ pub struct Starter {
     pub support: KernelSupport,
     /// Where verdicts go.
     pub board: Arc<Board>,
-    /// Reads the rings of the probes; without one, events stay in the kernel.
-    pub rings: Option<RingReader>,
+    /// Reads the events of the probes; without it, they stay in the kernel.
+    pub events: Option<Events>,
 }
 
 /// A probe that runs, with all that ends when it is dropped.
 pub(super) struct Running {
     pub probe: Box<dyn Probe>,
-    pub events: Option<RunningRing>,
+    pub events: Option<RunningEvents>,
     pub programs: Option<ProgramStats>,
 }
 
-/// A ring that is being read, and what its programs held back.
-pub(super) struct RunningRing {
-    pub guard: RingGuard,
-    pub losses: PerCpuTotal<ebpf::event_loss::event_loss>,
+/// Events that are being read, and what BPF programs held back.
+pub(super) struct RunningEvents {
+    pub feed: Feed,
+    pub losses: Option<Losses>,
 }
 
 impl Starter {
@@ -89,11 +91,11 @@ impl Starter {
                 return None;
             }
         };
-        let Started { probe, hooks, ring, programs } = started;
+        let Started { probe, hooks, events, programs } = started;
         match probe {
             Ok(probe) => {
                 self.board.set_probe(ProbeVerdict::running(def.name, hooks));
-                let events = ring.and_then(|ring| self.read(index, ring));
+                let events = events.and_then(|source| self.read(def, source, &cx));
                 Some(Running { probe, events, programs })
             }
             Err(error) => {
@@ -104,10 +106,21 @@ impl Starter {
         }
     }
 
-    fn read(&self, index: usize, ring: EventRing) -> Option<RunningRing> {
-        let EventRing { ring, losses } = ring;
-        let guard = self.rings.as_ref()?.add(index, ring);
-        Some(RunningRing { guard, losses })
+    fn read(
+        &self,
+        def: &ProbeDef,
+        source: EventSource,
+        cx: &StartContext<'_>,
+    ) -> Option<RunningEvents> {
+        let EventSource { source, losses } = source;
+        let decoder = def.decoder?(cx);
+        match self.events.as_ref()?.add(def.name, source, decoder) {
+            Ok(feed) => Some(RunningEvents { feed, losses }),
+            Err(error) => {
+                tracing::error!(probe = def.name, %error, "its events are not read");
+                None
+            }
+        }
     }
 
     fn is_disabled(&self, def: &ProbeDef) -> bool {
@@ -193,7 +206,7 @@ mod tests {
             support: KernelSupport::gather(&fs),
             fs,
             board: Arc::clone(&board),
-            rings: None,
+            events: None,
         };
         for name in ["cpu.runqlat", "memory.oom"] {
             let index = PROBES.iter().position(|def| def.name == name).unwrap();

@@ -6,6 +6,7 @@
 
 mod document;
 mod environment;
+mod event_tracing;
 mod example;
 mod later;
 mod load;
@@ -33,8 +34,9 @@ use crate::probes::system::mounts::MountPointConfig;
 use crate::server::{EventsWatchConfig, ServerConfig};
 use crate::telemetry::LogConfig;
 
+pub use event_tracing::{EventTracingConfig, KnownIssue};
 pub use example::{example, reference};
-pub use later::{AutoTracingConfig, ElasticsearchConfig, EventTracingConfig, RuntimeCgroupConfig};
+pub use later::{AutoTracingConfig, ElasticsearchConfig, RuntimeCgroupConfig};
 pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 
 /// The whole configuration. `later` marks sections whose probe or exporter is not in this version.
@@ -64,7 +66,6 @@ pub struct Config {
     /// `[MetricCollector]`: what the metric probes look at.
     pub metric_collector: MetricCollectorConfig,
     /// `[EventTracing]`: thresholds of kernel anomalies.
-    #[schemars(extend("later" = true))]
     pub event_tracing: EventTracingConfig,
     /// `[AutoTracing]`: captures that start when a threshold is crossed.
     #[schemars(extend("later" = true))]

@@ -98,7 +98,11 @@ fn legacy_value(event: &Event, field: &LegacyField) -> Json {
     match (field.format, found) {
         (LegacyFormat::Hex, Some(Value::Int(number))) => format!("{number:#x}").into(),
         (LegacyFormat::Plain, Some(value)) => scaled(value, field.factor),
-        (LegacyFormat::Hex, _) => "".into(),
+        (LegacyFormat::Stack, Some(value)) => legacy_stack(value.as_str().unwrap_or("")).into(),
+        (LegacyFormat::Joined, Some(Value::Array(items))) => joined(items).into(),
+        (LegacyFormat::Json, Some(value)) => plain(value).to_string().into(),
+        (LegacyFormat::Hex | LegacyFormat::Stack | LegacyFormat::Joined, _) => "".into(),
+        (LegacyFormat::Json, None) => "{}".into(),
         (LegacyFormat::Plain, None) => match def.kind {
             AttributeType::Int | AttributeType::Double => 0.into(),
             AttributeType::Boolean => false.into(),
@@ -106,6 +110,25 @@ fn legacy_value(event: &Event, field: &LegacyField) -> Json {
             AttributeType::String | AttributeType::Any => "".into(),
         },
     }
+}
+
+/// Frames `function+0x1a/0x40 [module]` as HUATUO writes them, `function/1a [module]`. It has the
+/// address of the function behind the stroke, which tells where the kernel was loaded; the offset
+/// tells more.
+fn legacy_stack(stack: &str) -> String {
+    let mut out = String::new();
+    for frame in stack.lines() {
+        let (place, module) = frame.split_once(' ').unwrap_or((frame, "[kernel]"));
+        let (function, offset) = place.split_once("+0x").unwrap_or((place, "0"));
+        let offset = offset.split('/').next().unwrap_or_default();
+        out.push_str(&format!("{function}/{offset} {module}\n"));
+    }
+    out
+}
+
+fn joined(items: &[Value]) -> String {
+    let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+    texts.join(", ")
 }
 
 fn scaled(value: &Value, factor: f64) -> Json {
@@ -269,6 +292,15 @@ pub(crate) mod tests {
         assert_eq!((&data["hostname"], &data["region"]), (&json!("node-1"), &json!("dev")));
         assert_eq!(data["tracer_run_type"], "auto");
         assert_eq!(data["tracer_data"]["victim_pid"], 3_218_745);
+    }
+
+    #[test]
+    fn a_stack_has_huatuos_form_and_no_address() {
+        assert_eq!(
+            legacy_stack("kfree_skb+0x10/0x100\nbond_xmit+0x2f/0x80 [bonding]"),
+            "kfree_skb/10 [kernel]\nbond_xmit/2f [bonding]\n"
+        );
+        assert_eq!(legacy_stack(""), "");
     }
 
     #[test]

@@ -3,8 +3,12 @@
 
 mod clock;
 mod limits;
+mod records;
 mod support;
+mod symbols;
 
 pub use clock::{boot_to_unix, counter_start, ticks_per_second, unix_now};
 pub use limits::{raise_open_files, share_memory_between_threads};
+pub use records::RecordSource;
 pub use support::KernelSupport;
+pub use symbols::Symbols;

@@ -3,33 +3,39 @@
 
 pub mod block;
 pub mod cpu;
+mod decode;
 mod devices;
 mod durations;
 mod fields;
 mod filter;
 pub mod gpu;
+mod known_issues;
 pub mod memory;
 pub mod network;
 mod per_container;
 pub mod system;
+mod whom;
 
 use thiserror::Error;
 
 use crate::bpf::{
     HookVerdict, KernelTypes, LoadError, MapError, Object, PerCpuTotal, Plan, ProgramStats,
-    RingSource, WalkError,
+    WalkError,
 };
 use crate::config::Config;
 use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, HostFs, ReadError};
-use crate::kernel::KernelSupport;
+use crate::kernel::{KernelSupport, RecordSource};
 use crate::netlink::NetlinkError;
-use crate::signal::{Event, Recorder, UnixNanos};
+use crate::signal::{Recorder, UnixNanos};
 
+pub use decode::{Decode, DecodeContext, Malformed, Suppression, kernel_text, record};
 pub use devices::Devices;
 pub use fields::{Fields, Words};
 pub use filter::Filter;
+pub use known_issues::KnownIssues;
 pub use per_container::{ContainerFiles, PerContainer};
+pub use whom::{Whom, short};
 
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[
@@ -75,12 +81,12 @@ pub struct ProbeDef {
     pub legacy_names: &'static [&'static str],
     /// Loads, attaches, opens.
     pub start: fn(&StartContext<'_>) -> Started,
-    /// Makes an event of one record of its ring; `None` where the record is malformed.
-    pub decode: Option<Decode>,
+    /// Makes events of its records, for probes with events.
+    pub decoder: Option<MakeDecoder>,
 }
 
-/// From a record of the kernel to an event.
-pub type Decode = fn(&[u8], &Entities) -> Option<Event>;
+/// Makes what makes events.
+pub type MakeDecoder = fn(&StartContext<'_>) -> Box<dyn Decode>;
 
 /// What a probe may look at when it starts.
 pub struct StartContext<'a> {
@@ -101,17 +107,29 @@ pub struct Started {
     /// What became of its hooks; empty for probes that read files.
     pub hooks: Vec<HookVerdict>,
     /// Where the records of its events come from.
-    pub ring: Option<EventRing>,
+    pub events: Option<EventSource>,
     /// Its BPF programs.
     pub programs: Option<ProgramStats>,
 }
 
 /// How the events of one probe leave the kernel.
-pub struct EventRing {
-    /// Filled by its BPF programs.
-    pub ring: RingSource,
-    /// What the programs held back.
-    pub losses: PerCpuTotal<ebpf::event_loss::event_loss>,
+pub struct EventSource {
+    /// Gives the records.
+    pub source: Box<dyn RecordSource>,
+    /// What its BPF programs held back.
+    pub losses: Option<Losses>,
+}
+
+/// Events that BPF programs could not send, per CPU.
+pub type Losses = PerCpuTotal<ebpf::event_loss::event_loss>;
+
+impl EventSource {
+    /// The ring of a BPF object, by the names that `event.h` gives its maps.
+    pub fn ring(object: &mut Object) -> Result<Self, LoadError> {
+        let ring = object.ring("events")?;
+        let losses = object.per_cpu_total("losses")?;
+        Ok(Self { source: Box::new(ring), losses: Some(losses) })
+    }
 }
 
 /// Why a probe does not run.
@@ -177,7 +195,7 @@ pub trait Probe: Send {
 impl Started {
     /// A probe that reads files only.
     pub fn from_files(probe: impl Probe + 'static) -> Self {
-        Self { probe: Ok(Box::new(probe)), hooks: Vec::new(), ring: None, programs: None }
+        Self { probe: Ok(Box::new(probe)), hooks: Vec::new(), events: None, programs: None }
     }
 
     /// A probe without a BPF object that may not be able to run here.
@@ -205,8 +223,8 @@ impl Started {
         }
         let programs = object.stats();
         match build(object) {
-            Ok(Built { probe, ring }) => {
-                Self { probe: Ok(probe), hooks, ring, programs: Some(programs) }
+            Ok(Built { probe, events }) => {
+                Self { probe: Ok(probe), hooks, events, programs: Some(programs) }
             }
             Err(error) => Self::failed(error.into(), hooks),
         }
@@ -214,7 +232,7 @@ impl Started {
 
     /// A probe that cannot run.
     pub fn failed(error: StartError, hooks: Vec<HookVerdict>) -> Self {
-        Self { probe: Err(error), hooks, ring: None, programs: None }
+        Self { probe: Err(error), hooks, events: None, programs: None }
     }
 }
 
@@ -223,5 +241,5 @@ pub struct Built {
     /// The probe.
     pub probe: Box<dyn Probe>,
     /// Where the records of its events come from.
-    pub ring: Option<EventRing>,
+    pub events: Option<EventSource>,
 }

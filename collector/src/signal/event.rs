@@ -6,6 +6,8 @@ use std::sync::Arc;
 use semconv::{AttributeDef, EventDef, attribute};
 use uuid::Uuid;
 
+use crate::kernel::unix_now;
+
 use super::{Attribute, Resource, UnixNanos, Value};
 
 /// OpenTelemetry severity number, 1 (TRACE) to 24 (FATAL4).
@@ -73,6 +75,27 @@ impl Event {
     pub const CLOUDEVENTS_VERSION: &'static str = "1.0";
     /// CloudEvents type of every event.
     pub const CLOUDEVENTS_TYPE: &'static str = "tech.huatuo.kernel.event";
+
+    /// What the kernel or a threshold set off, as bad as the registry says.
+    pub fn new(
+        def: &'static EventDef,
+        time: UnixNanos,
+        resource: Arc<Resource>,
+        attributes: Vec<Attribute>,
+        body: String,
+    ) -> Self {
+        Self {
+            uid: Uuid::now_v7(),
+            def,
+            time,
+            observed: unix_now(),
+            severity: Severity(def.severity),
+            run_type: RunType::Auto,
+            resource,
+            attributes,
+            body,
+        }
+    }
 
     /// CloudEvents source: the host and the tracer.
     pub fn source(&self) -> String {

@@ -48,6 +48,7 @@ impl CollectionMeter {
 /// Counts events.
 pub struct EventMeter {
     recorded: Counter<u64>,
+    suppressed: Counter<u64>,
 }
 
 impl Default for EventMeter {
@@ -59,11 +60,21 @@ impl Default for EventMeter {
 impl EventMeter {
     /// Instruments of the global provider, which must be set before.
     pub fn new() -> Self {
-        Self { recorded: instrument::counter(&metric::HUATUO_EVENT_COUNT) }
+        Self {
+            recorded: instrument::counter(&metric::HUATUO_EVENT_COUNT),
+            suppressed: instrument::counter(&metric::HUATUO_EVENT_SUPPRESSED),
+        }
     }
 
     /// An event named `name` was committed to the journal.
     pub fn recorded(&self, name: &'static str) {
         self.recorded.add(1, &[KeyValue::new(attribute::HUATUO_EVENT_NAME.key, name)]);
+    }
+
+    /// An event named `name` was not recorded, because of `reason`.
+    pub fn suppressed(&self, name: &'static str, reason: &'static str) {
+        let name = KeyValue::new(attribute::HUATUO_EVENT_NAME.key, name);
+        let reason = KeyValue::new(attribute::HUATUO_SUPPRESSION_REASON.key, reason);
+        self.suppressed.add(1, &[name, reason]);
     }
 }

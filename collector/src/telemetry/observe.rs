@@ -13,7 +13,6 @@ use super::instrument::meter;
 use super::process::ProcessUsage;
 use crate::collect::{Costs, Lost};
 use crate::entity::Census;
-use crate::events::Rejected;
 use crate::status::Board;
 use crate::sync::lock;
 
@@ -25,17 +24,15 @@ pub struct Observed {
     pub costs: Box<dyn Fn() -> Costs + Send + Sync>,
     /// Tells of the containers that are known.
     pub census: Box<dyn Fn() -> Census + Send + Sync>,
-    /// Records that were malformed.
-    pub rejected: Rejected,
     /// Tells how many clients watch.
     pub watchers: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
 /// Registers the instruments with the global provider, which must be set before.
 pub fn observe(observed: Observed) {
-    let Observed { board, costs, census, rejected, watchers } = observed;
+    let Observed { board, costs, census, watchers } = observed;
     observe_probes(board);
-    observe_costs(&Arc::new(Shared::new(costs)), rejected);
+    observe_costs(&Arc::new(Shared::new(costs)));
     observe_containers(&Arc::new(Shared::new(census)));
     up_down(&metric::HUATUO_WATCH_CLIENT_COUNT, move |out| {
         out.observe(watchers() as i64, &[]);
@@ -79,7 +76,7 @@ fn observe_probes(board: Arc<Board>) {
     });
 }
 
-fn observe_costs(costs: &Arc<Shared<Costs>>, rejected: Rejected) {
+fn observe_costs(costs: &Arc<Shared<Costs>>) {
     let shared = Arc::clone(costs);
     up_down(&metric::HUATUO_SERIES_COUNT, move |out| out.observe(shared.get().series as i64, &[]));
 
@@ -101,9 +98,6 @@ fn observe_costs(costs: &Arc<Shared<Costs>>, rejected: Rejected) {
         for lost in &shared.get().lost {
             observe_lost(lost, out);
         }
-        for (probe, count) in rejected.counts() {
-            out.observe(count, &because(probe, "decode_failed"));
-        }
     });
 }
 
@@ -111,6 +105,7 @@ fn observe_lost(lost: &Lost, out: &dyn AsyncInstrument<u64>) {
     out.observe(lost.rate_limited, &because(lost.probe, "rate_limited"));
     out.observe(lost.ring_full, &because(lost.probe, "ring_full"));
     out.observe(lost.queue_full, &because(lost.probe, "queue_full"));
+    out.observe(lost.malformed, &because(lost.probe, "decode_failed"));
 }
 
 fn program(name: &str) -> KeyValue {

@@ -15,6 +15,7 @@
 #include "cgroup.h"
 #include "event.h"
 #include "oom.h"
+#include "whom.h"
 
 #define SIGKILL 9
 /* include/linux/sched/signal.h: the kernel itself sends. */
@@ -49,18 +50,6 @@ struct {
 	__type(key, u64);
 	__type(value, struct oom_count);
 } cgroup_kills SEC(".maps");
-
-static __always_inline void describe(struct oom_task *out, struct task_struct *task)
-{
-	struct kernfs_node *node = BPF_CORE_READ(cgroup_of(task), kn);
-
-	out->cgroup_id = BPF_CORE_READ(node, id);
-	bpf_probe_read_kernel_str(out->cgroup_name, sizeof(out->cgroup_name),
-				  BPF_CORE_READ(node, name));
-	out->pid = BPF_CORE_READ(task, tgid);
-	out->score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
-	bpf_core_read_str(out->comm, sizeof(out->comm), &task->comm);
-}
 
 static __always_inline void count_kill(struct task_struct *victim, u64 now_ns)
 {
@@ -145,8 +134,9 @@ int mark_victim_raw(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	__builtin_memset(kill, 0, sizeof(*kill));
 	kill->time_ns = now_ns;
-	describe(&kill->victim, victim);
-	describe(&kill->trigger, (struct task_struct *)bpf_get_current_task());
+	whom(&kill->victim, victim);
+	kill->score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);
+	whom(&kill->trigger, (struct task_struct *)bpf_get_current_task());
 	explain(kill);
 	bpf_ringbuf_submit(kill, 0);
 	return 0;

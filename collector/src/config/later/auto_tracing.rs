@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::KnownIssue;
+use crate::config::KnownIssue;
 use crate::entity::ContainerFilterConfig;
 
 /// `[AutoTracing]`: captures that start when a threshold is crossed.

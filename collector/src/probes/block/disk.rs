@@ -19,7 +19,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |_| {
         Started::from_files(Disks { devices: Devices::default(), partitions: HashMap::new() })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// Bytes of what the kernel calls a sector, whatever the disk does.

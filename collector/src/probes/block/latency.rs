@@ -21,7 +21,7 @@ use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "block.latency", legacy_names: &["iolatency"], start, decode: None };
+    ProbeDef { name: "block.latency", legacy_names: &["iolatency"], start, decoder: None };
 
 /// Id of no cgroup: of requests without a bio, like flushes of a device.
 const NO_CGROUP: u64 = 0;
@@ -81,7 +81,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 

@@ -26,7 +26,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             last: PerContainer::default(),
         })
     },
-    decode: None,
+    decoder: None,
 };
 
 struct CgroupCpu {

@@ -13,7 +13,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "cpu.loadavg",
     legacy_names: &["loadavg"],
     start: |_| Started::from_files(LoadAverage),
-    decode: None,
+    decoder: None,
 };
 
 struct LoadAverage;

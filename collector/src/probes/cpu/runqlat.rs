@@ -16,7 +16,7 @@ use crate::signal::{Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "cpu.runqlat", legacy_names: &["runqlat"], start, decode: None };
+    ProbeDef { name: "cpu.runqlat", legacy_names: &["runqlat"], start, decoder: None };
 
 const HOOKS: &[Hook] = &[Hook {
     target: "sched_switch",
@@ -49,7 +49,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 

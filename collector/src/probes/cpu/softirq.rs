@@ -15,7 +15,7 @@ use crate::signal::{Attribute, Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "cpu.softirq", legacy_names: &["softirq"], start, decode: None };
+    ProbeDef { name: "cpu.softirq", legacy_names: &["softirq"], start, decoder: None };
 
 const HOOKS: &[Hook] = &[
     Hook {
@@ -50,7 +50,7 @@ fn start(cx: &StartContext<'_>) -> Started {
     Started::from_object(cx, &plan, |mut object| {
         let cpus = object.per_cpu_total(map::CPUS)?;
         let probe = SoftirqWait { cpus, attached: unix_now(), _object: object };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 

@@ -16,7 +16,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "cpu.utilization",
     legacy_names: &["cpu_util"],
     start: |_| Started::from_files(Utilization { hertz: ticks_per_second() as f64, last: None }),
-    decode: None,
+    decoder: None,
 };
 
 /// Columns of the `cpu` line. Guest time is left out: the kernel has it in user and nice already.

@@ -22,7 +22,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             MetaxError::Broken { .. } => StartError::Library(error.to_string()),
         }))
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.MetaxGpu]`: GPUs of MetaX.

@@ -23,7 +23,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let library = Nvml::builder().lib_path(path.as_ref()).init();
         Started::from_result(library.map(NvidiaGpus::new).map_err(|error| refusal(path, &error)))
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.NvidiaGpu]`: GPUs of NVIDIA.

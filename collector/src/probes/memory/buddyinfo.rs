@@ -15,7 +15,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "memory.buddyinfo",
     legacy_names: &["memory_buddyinfo"],
     start: |_| Started::from_files(BuddyInfo),
-    decode: None,
+    decoder: None,
 };
 
 struct BuddyInfo;

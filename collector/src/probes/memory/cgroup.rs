@@ -25,7 +25,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             files: ContainerFiles::new(cx.fs, "memory"),
         })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// What v1 calls otherwise. Its words with `total_` count the cgroups below too, as v2 does.

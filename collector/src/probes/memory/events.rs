@@ -26,7 +26,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             files: ContainerFiles::new(cx.fs, "memory"),
         })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.MemoryEvents]`: words of a container's `memory.events`.

@@ -14,7 +14,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "memory.meminfo",
     legacy_names: &[],
     start: |_| Started::from_files(MemInfo),
-    decode: None,
+    decoder: None,
 };
 
 struct MemInfo;

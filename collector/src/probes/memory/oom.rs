@@ -9,23 +9,27 @@
 
 use std::sync::Arc;
 
-use ebpf::memory_oom::records::{OOM_CONSTRAINT_UNKNOWN, oom_count, oom_kill, oom_task};
+use ebpf::event_task::event_task;
+use ebpf::memory_oom::records::{OOM_CONSTRAINT_UNKNOWN, oom_count, oom_kill};
 use ebpf::memory_oom::{OBJECT, global, map, program};
 use semconv::{AttributeDef, attribute, event, metric};
-use uuid::Uuid;
-use zerocopy::FromBytes;
 
 use crate::bpf::{CgroupTable, Global, Hook, Object, Plan, Twin, Way};
-use crate::entity::{Container, Entities, Tally};
+use crate::entity::{Entities, Tally};
 use crate::kernel::{boot_to_unix, counter_start, unix_now};
 use crate::probes::{
-    Built, Collect, CollectError, EventRing, Probe, ProbeDef, StartContext, Started,
+    Built, Collect, CollectError, Decode, DecodeContext, EventSource, Malformed, Probe, ProbeDef,
+    StartContext, Started, Whom, kernel_text, record,
 };
-use crate::signal::{Attribute, Event, Recorder, RunType, Severity, UnixNanos, Value};
+use crate::signal::{Attribute, Event, Recorder, Severity, UnixNanos, Value};
 
 /// The probe.
-pub static PROBE: ProbeDef =
-    ProbeDef { name: "memory.oom", legacy_names: &["oom"], start, decode: Some(decode) };
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "memory.oom",
+    legacy_names: &["oom"],
+    start,
+    decoder: Some(|_| Box::new(OomDecoder)),
+};
 
 const HOOKS: &[Hook] = &[
     Hook {
@@ -59,10 +63,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         map_sizes: Vec::new(),
     };
     Started::from_object(cx, &plan, |mut object| {
-        let ring = EventRing {
-            ring: object.ring(map::EVENTS)?,
-            losses: object.per_cpu_total(map::LOSSES)?,
-        };
+        let events = EventSource::ring(&mut object)?;
         let probe = OomKills {
             cgroups: object.table(map::CGROUP_KILLS)?,
             tally: Tally::new(|sum, count| {
@@ -72,7 +73,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: Some(ring) })
+        Ok(Built { probe: Box::new(probe), events: Some(events) })
     })
 }
 
@@ -108,46 +109,41 @@ impl Probe for OomKills {
     }
 }
 
-fn decode(bytes: &[u8], entities: &Entities) -> Option<Event> {
-    let kill = oom_kill::read_from_bytes(bytes).ok()?;
-    let victim = Party::of(&kill.victim, entities);
-    let trigger = Party::of(&kill.trigger, entities);
-    let limit = limit_path(&kill, entities);
-    let resource = match &victim.container {
-        Some(container) => Arc::clone(&container.resource),
-        None => Arc::clone(entities.host()),
-    };
-    Some(Event {
-        uid: Uuid::now_v7(),
-        def: &event::LINUX_MEMORY_OOM_KILL,
-        time: boot_to_unix(kill.time_ns),
-        observed: unix_now(),
-        severity: severity(kill.constraint),
-        run_type: RunType::Auto,
-        resource,
-        body: body(&victim, &trigger, limit.as_deref()),
-        attributes: attributes(&kill, victim, trigger, limit),
-    })
+struct OomDecoder;
+
+impl Decode for OomDecoder {
+    fn decode(&mut self, bytes: &[u8], cx: &mut DecodeContext<'_>) -> Result<(), Malformed> {
+        let kill: oom_kill = record(bytes)?;
+        let victim = Party::of(&kill.victim, cx.entities);
+        let trigger = Party::of(&kill.trigger, cx.entities);
+        let limit = limit_path(&kill, cx.entities);
+        let resource = Arc::clone(&victim.whom.resource);
+        let time = boot_to_unix(kill.time_ns);
+        let body = body(&victim, &trigger, limit.as_deref());
+        let attributes = attributes(&kill, victim, trigger, limit);
+        let mut event = Event::new(&event::LINUX_MEMORY_OOM_KILL, time, resource, attributes, body);
+        event.severity = severity(kill.constraint);
+        cx.raise(event);
+        Ok(())
+    }
 }
 
 /// The victim, or the thread whose allocation failed.
 struct Party {
-    pid: u32,
-    comm: Arc<str>,
-    cgroup_id: u64,
+    whom: Whom,
     cgroup_path: Option<Arc<str>>,
-    container: Option<Arc<Container>>,
 }
 
 impl Party {
-    fn of(task: &oom_task, entities: &Entities) -> Self {
-        let name = kernel_text(&task.cgroup_name);
-        Self {
-            pid: task.pid,
-            comm: kernel_text(&task.comm).into(),
-            cgroup_id: task.cgroup_id,
-            container: entities.container_of_event(task.cgroup_id, &name),
-            cgroup_path: entities.cgroup_path(task.cgroup_id),
+    fn of(task: &event_task, entities: &Entities) -> Self {
+        let whom = Whom::of(task, entities);
+        Self { cgroup_path: entities.cgroup_path(whom.cgroup_id), whom }
+    }
+
+    fn shown(&self) -> String {
+        match (&self.whom.container, &self.cgroup_path) {
+            (None, Some(path)) => format!("{} in {path}", self.whom.shown()),
+            _ => self.whom.shown(),
         }
     }
 }
@@ -158,17 +154,17 @@ fn attributes(
     trigger: Party,
     limit: Option<Arc<str>>,
 ) -> Vec<Attribute> {
-    let mut out: Vec<Attribute> = vec![
-        (&attribute::PROCESS_PID, victim.pid.into()),
-        (&attribute::THREAD_NAME, Value::Str(victim.comm)),
-        (&attribute::LINUX_CGROUP_ID, cgroup_id(victim.cgroup_id)),
-        (&attribute::LINUX_OOM_SCORE_ADJ, i64::from(kill.victim.score_adj).into()),
-        (&attribute::LINUX_OOM_TRIGGER_PROCESS_PID, trigger.pid.into()),
-        (&attribute::LINUX_OOM_TRIGGER_THREAD_NAME, Value::Str(trigger.comm)),
-        (&attribute::LINUX_OOM_TRIGGER_CGROUP_ID, cgroup_id(trigger.cgroup_id)),
-    ];
-    let trigger_id = trigger.container.as_ref().map(|container| Arc::clone(&container.id));
-    let trigger_pod = trigger.container.as_ref().and_then(|container| {
+    let mut out = victim.whom.attributes();
+    out.extend([
+        (&attribute::LINUX_CGROUP_ID, cgroup_id(victim.whom.cgroup_id)),
+        (&attribute::LINUX_OOM_SCORE_ADJ, i64::from(kill.score_adj).into()),
+        (&attribute::LINUX_OOM_TRIGGER_PROCESS_PID, trigger.whom.pid.into()),
+        (&attribute::LINUX_OOM_TRIGGER_THREAD_NAME, Value::Str(trigger.whom.comm)),
+        (&attribute::LINUX_OOM_TRIGGER_CGROUP_ID, cgroup_id(trigger.whom.cgroup_id)),
+    ] as [Attribute; 5]);
+    let container = trigger.whom.container.as_ref();
+    let trigger_id = container.map(|container| Arc::clone(&container.id));
+    let trigger_pod = container.and_then(|container| {
         let hostname = container.resource.text(&attribute::K8S_POD_HOSTNAME);
         (!hostname.is_empty()).then(|| Arc::from(hostname))
     });
@@ -212,30 +208,6 @@ fn constraint(number: i32) -> Option<&'static str> {
 }
 
 fn body(victim: &Party, trigger: &Party, limit: Option<&str>) -> String {
-    let of = |party: &Party| match (&party.container, &party.cgroup_path) {
-        (Some(container), _) => format!(" of container {}", short(&container.id)),
-        (None, Some(path)) => format!(" in {path}"),
-        (None, None) => String::new(),
-    };
     let limit = limit.map(|path| format!(" at the limit of {path}")).unwrap_or_default();
-    format!(
-        "OOM kill of {} (pid {}){}{limit}, triggered by {} (pid {}){}",
-        victim.comm,
-        victim.pid,
-        of(victim),
-        trigger.comm,
-        trigger.pid,
-        of(trigger)
-    )
-}
-
-/// As the command line tools of container runtimes show it.
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
-
-/// Text of a fixed-size field, up to its NUL; bytes that are no UTF-8 are replaced.
-fn kernel_text(field: &[std::ffi::c_char]) -> String {
-    let bytes: Vec<u8> = field.iter().map(|c| c.cast_unsigned()).take_while(|b| *b != 0).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    format!("OOM kill of {}{limit}, triggered by {}", victim.shown(), trigger.shown())
 }

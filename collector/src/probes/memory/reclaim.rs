@@ -18,7 +18,7 @@ use crate::signal::{Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "memory.reclaim", legacy_names: &["memory_reclaim"], start, decode: None };
+    ProbeDef { name: "memory.reclaim", legacy_names: &["memory_reclaim"], start, decoder: None };
 
 const HOOKS: &[Hook] = &[Hook {
     target: "mm_vmscan_memcg_reclaim_begin",
@@ -42,7 +42,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 

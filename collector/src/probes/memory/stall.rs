@@ -14,7 +14,7 @@ use crate::signal::{Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "memory.stall", legacy_names: &["memory_free"], start, decode: None };
+    ProbeDef { name: "memory.stall", legacy_names: &["memory_free"], start, decoder: None };
 
 const HOOKS: &[Hook] = &[
     Hook {
@@ -57,7 +57,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 

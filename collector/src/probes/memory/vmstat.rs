@@ -20,7 +20,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let filter = Filter::new(&config.included_on_host, &config.excluded_on_host);
         Started::from_files(Vmstat { fields: Fields::new(&family::VMSTAT, filter) })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.Vmstat]`: which words of `/proc/vmstat` and of a container's `memory.stat` are

@@ -17,7 +17,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let socket = NetlinkSocket::sock_diag().map_err(Into::into);
         Started::from_result(socket.map(|socket| Connections { socket }))
     },
-    decode: None,
+    decoder: None,
 };
 
 /// States in OpenTelemetry's words, in the kernel's order. The last is one of a listener's waiting

@@ -22,7 +22,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             devices: Devices::default(),
         }))
     },
-    decode: None,
+    decoder: None,
 };
 
 struct FlowControl {

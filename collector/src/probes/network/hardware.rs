@@ -19,7 +19,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let names = cx.config.metric_collector.netdev_hw.device_list.clone();
         Started::from_files(HardwareDrops { names, devices: Devices::default() })
     },
-    decode: None,
+    decoder: None,
 };
 
 struct HardwareDrops {

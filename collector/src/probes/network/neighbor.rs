@@ -15,7 +15,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "network.neighbor",
     legacy_names: &["arp"],
     start: |_| Started::from_files(Neighbors { text: Vec::new() }),
-    decode: None,
+    decoder: None,
 };
 
 /// The table's limit.

@@ -31,7 +31,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             text: Vec::new(),
         })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.

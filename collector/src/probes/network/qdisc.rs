@@ -25,7 +25,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             devices: Devices::default(),
         }))
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.Qdisc]`: queues of network devices.

@@ -28,7 +28,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             known: Devices::default(),
         })
     },
-    decode: None,
+    decoder: None,
 };
 
 struct Rdma {

@@ -17,7 +17,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let words = Sockets { fields, word: String::new() };
         Started::from_files(Sockstat { words, text: Vec::new() })
     },
-    decode: None,
+    decoder: None,
 };
 
 struct Sockstat {

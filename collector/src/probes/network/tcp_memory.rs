@@ -17,7 +17,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let page_size = rustix::param::page_size() as u64;
         Started::from_files(TcpMemory { page_size })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// Pages: low, pressure, limit.

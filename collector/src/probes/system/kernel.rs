@@ -21,7 +21,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let path = cx.fs.rooted(Path::new("/sys/kernel/softlockup_count"));
         Started::from_files(Kernel { softlockups: KeptFile::new(path) })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// Tasks found hung, since v6.13.

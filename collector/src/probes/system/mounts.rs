@@ -23,7 +23,7 @@ pub static PROBE: ProbeDef = ProbeDef {
         let included = &cx.config.metric_collector.mount_point_stat.mount_points_included;
         Started::from_files(Mounts { watched: Filter::new(included, "") })
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.MountPointStat]`: mount points that must be writable.

@@ -14,7 +14,7 @@ use crate::signal::{Attribute, Recorder, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "system.pressure", legacy_names: &[], start, decode: None };
+    ProbeDef { name: "system.pressure", legacy_names: &[], start, decoder: None };
 
 /// One resource of the host: its file, the total and the three averages.
 struct Resource {

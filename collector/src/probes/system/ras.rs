@@ -17,7 +17,7 @@ use crate::signal::{Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "system.ras", legacy_names: &["ras"], start, decode: None };
+    ProbeDef { name: "system.ras", legacy_names: &["ras"], start, decoder: None };
 
 const HOOKS: &[Hook] = &[
     Hook {
@@ -72,7 +72,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), ring: None })
+        Ok(Built { probe: Box::new(probe), events: None })
     });
     let is_blind = started.hooks.iter().all(|hook| hook.state != HookState::Attached);
     match started.probe {

@@ -16,7 +16,7 @@ use crate::signal::{EntityRecorder, Recorder, UnixNanos, Value};
 
 /// The probe.
 pub static PROBE: ProbeDef =
-    ProbeDef { name: "system.tasks", legacy_names: &[], start, decode: None };
+    ProbeDef { name: "system.tasks", legacy_names: &[], start, decoder: None };
 
 const HOOKS: &[Hook] = &[Hook {
     target: "task",
@@ -33,7 +33,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         map_sizes: Vec::new(),
     };
     Started::from_object(cx, &plan, |object| {
-        Ok(Built { probe: Box::new(Tasks { object, records: Vec::new() }), ring: None })
+        Ok(Built { probe: Box::new(Tasks { object, records: Vec::new() }), events: None })
     })
 }
 

@@ -34,7 +34,7 @@ pub static PROBE: ProbeDef = ProbeDef {
             text: Vec::new(),
         }))
     },
-    decode: None,
+    decoder: None,
 };
 
 /// `[MetricCollector.NetdevStats]`: which network devices are collected, and how.

@@ -4,7 +4,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::KnownIssue;
+/// A known issue: its label, and a regular expression that finds it in a stack or title.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct KnownIssue(
+    /// The label.
+    pub String,
+    /// The regular expression.
+    #[schemars(extend("format" = "regex"))]
+    pub String,
+);
 
 /// `[EventTracing]`: thresholds of kernel anomalies.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -13,16 +21,22 @@ pub struct EventTracingConfig {
     /// Known issues: `[label, regular expression]` each. An event that matches is labelled.
     pub issues_list: Vec<KnownIssue>,
     /// `[EventTracing.Softirq]`: softirqs that were held off.
+    #[schemars(extend("later" = true))]
     pub softirq: SoftirqConfig,
     /// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
+    #[schemars(extend("later" = true))]
     pub memory_reclaim: MemoryReclaimConfig,
     /// `[EventTracing.NetRxLatency]`: packets that are received late.
+    #[schemars(extend("later" = true))]
     pub net_rx_latency: NetRxLatencyConfig,
     /// `[EventTracing.Netdev]`: devices that go up and down.
+    #[schemars(extend("later" = true))]
     pub netdev: NetdevConfig,
     /// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
+    #[schemars(extend("later" = true))]
     pub dropwatch: DropwatchConfig,
     /// `[EventTracing.Ras]`: errors of the hardware.
+    #[schemars(extend("later" = true))]
     pub ras: RasConfig,
 }
 
