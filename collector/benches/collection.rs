@@ -15,6 +15,7 @@ use huatuo_otel::export::otlp::encode::{MAX_REQUEST, metrics};
 use huatuo_otel::hostfs::HostFs;
 use huatuo_otel::kernel::KernelSupport;
 use huatuo_otel::probes::PROBES;
+use huatuo_otel::signal::Audience;
 use huatuo_otel::status::Board;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -46,11 +47,11 @@ fn collector(black_list: Vec<String>) -> (Collector, Arc<Entities>) {
 
 fn main() {
     let (mut all, walker) = collector(Config::default().black_list);
-    all.collect();
-    let snapshot = all.collect();
+    all.collect(Audience::Everyone);
+    let snapshot = all.collect(Audience::Everyone);
     let series: usize = snapshot.entities.iter().map(|entity| entity.points.len()).sum();
 
-    let collect = micros(|| drop(black_box(all.collect())));
+    let collect = micros(|| drop(black_box(all.collect(Audience::Everyone))));
     let walk = micros(|| walker.refresh());
     let encode = micros(|| drop(black_box(metrics(black_box(&snapshot), &[], MAX_REQUEST))));
     drop(all);
@@ -68,8 +69,13 @@ fn main() {
     for probe in PROBES {
         let others = PROBES.iter().filter(|other| other.name != probe.name);
         let (mut alone, _) = collector(others.map(|other| other.name.to_owned()).collect());
-        let series = alone.collect().entities.iter().map(|e| e.points.len()).sum::<usize>();
-        let time = micros(|| drop(black_box(alone.collect())));
+        let series = alone
+            .collect(Audience::Everyone)
+            .entities
+            .iter()
+            .map(|e| e.points.len())
+            .sum::<usize>();
+        let time = micros(|| drop(black_box(alone.collect(Audience::Everyone))));
         println!("| {} | {time:.0} | {series} |", probe.name);
     }
 }

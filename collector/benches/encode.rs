@@ -74,7 +74,7 @@ fn main() {
     println!("|---|---|---|---|---|---|---|");
     for entities in [10, 100, 400] {
         let entities = (0..entities).map(entity).collect();
-        let snapshot = Snapshot { time: 2, entities };
+        let snapshot = Snapshot::whole(2, entities);
         let series: usize = snapshot.entities.iter().map(|entity| entity.points.len()).sum();
         let bodies: Vec<Vec<u8>> =
             metrics(&snapshot, &[], MAX_REQUEST).into_iter().map(|request| request.body).collect();

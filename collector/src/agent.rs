@@ -25,6 +25,7 @@ use crate::kernel::{KernelSupport, raise_open_files};
 use crate::kubelet::{self, Kubelet};
 use crate::probes::KnownIssues;
 use crate::server::{BindError, Doors, Server, Watchers};
+use crate::signal::Audience;
 use crate::status::{Board, ProbeVerdict, Verdicts};
 use crate::telemetry::{LogError, Observed, Providers, SdkError, observe, start_log};
 
@@ -194,7 +195,7 @@ impl Tasks {
         if let Some(target) = metrics {
             let status = self.board.exporter("otlp/metrics", target.shown());
             let interval = config.otlp.interval();
-            let take = snapshots.take(MAX_SNAPSHOT_AGE.min(interval / 2));
+            let take = snapshots.take(MAX_SNAPSHOT_AGE.min(interval / 2), Audience::Push);
             let push = MetricPush::new(target, take, interval, status)?;
             self.set.spawn(push.run(self.stop.clone()));
         }
@@ -214,7 +215,7 @@ impl Tasks {
         let journal = Arc::clone(&self.journal);
         let watchers = Arc::new(Watchers::new(journal, &config.events_watch, self.stop.clone()));
         let doors = Doors {
-            take: snapshots.take(MAX_SNAPSHOT_AGE),
+            take: snapshots.take(MAX_SNAPSHOT_AGE, Audience::Everyone),
             board: Arc::clone(&self.board),
             census: shared.census(),
             watchers: Arc::clone(&watchers),
@@ -274,7 +275,7 @@ pub async fn check(config: Arc<Config>, fs: HostFs) -> Result<Verdicts, StartErr
     ask_once(&config, &entities, &board).await;
     let starter = Starter { config, fs, support, board: Arc::clone(&board), events: None };
     let mut collector = Collector::start(starter, entities);
-    collector.collect();
+    collector.collect(Audience::Everyone);
     let mut verdicts = board.verdicts();
     verdicts.probes.iter_mut().for_each(ProbeVerdict::judge_by_last_error);
     Ok(verdicts)

@@ -14,7 +14,7 @@ use huatuo_otel::export::prometheus::{Format, render};
 use huatuo_otel::hostfs::HostFs;
 use huatuo_otel::kernel::KernelSupport;
 use huatuo_otel::probes::PROBES;
-use huatuo_otel::signal::Snapshot;
+use huatuo_otel::signal::{Audience, Snapshot};
 use huatuo_otel::status::{Board, ProbeState};
 
 /// MetaX's library, with the compiler's `options`.
@@ -48,7 +48,7 @@ fn collect_of(name: &str, library: &Path) -> (Snapshot, ProbeState, String) {
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board: Arc::clone(&board), events: None };
     let mut collector = Collector::start(starter, entities);
-    let snapshot = collector.collect();
+    let snapshot = collector.collect(Audience::Everyone);
     let probes = board.verdicts().probes;
     let verdict = probes.into_iter().find(|verdict| verdict.probe == name).unwrap();
     (snapshot, verdict.state, verdict.reason)

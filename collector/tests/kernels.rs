@@ -16,7 +16,7 @@ use huatuo_otel::entity::Entities;
 use huatuo_otel::export::prometheus::{Format, render};
 use huatuo_otel::hostfs::HostFs;
 use huatuo_otel::kernel::KernelSupport;
-use huatuo_otel::signal::{EntityKind, Point, PointValue, Snapshot, Value};
+use huatuo_otel::signal::{Audience, EntityKind, Point, PointValue, Snapshot, Value};
 use huatuo_otel::status::Board;
 
 /// Probes that ask the running kernel and not its files.
@@ -55,7 +55,7 @@ fn collect(root: &Path) -> (Snapshot, u64) {
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board, events: None };
     let mut collector = Collector::start(starter, entities);
-    (collector.collect(), started)
+    (collector.collect(Audience::Everyone), started)
 }
 
 fn value(value: &Value) -> String {

@@ -13,7 +13,7 @@ use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, parse};
 use crate::kernel::unix_now;
 use crate::probes::{Collect, PROBES};
-use crate::signal::{Recorder, Sizes, Snapshot, UnixNanos};
+use crate::signal::{Audience, Recorder, Sizes, Snapshot, UnixNanos};
 use crate::telemetry::CollectionMeter;
 
 /// Wait before a probe that panicked is started anew; doubles with each further panic.
@@ -65,7 +65,7 @@ impl Collector {
     }
 
     /// Asks every probe.
-    pub fn collect(&mut self) -> Snapshot {
+    pub fn collect(&mut self, audience: Audience) -> Snapshot {
         let _span = tracing::info_span!("collect").entered();
         let begin = Instant::now();
         self.files.begin_collection();
@@ -73,7 +73,8 @@ impl Collector {
             events.tidy();
         }
         self.entities.refresh();
-        let mut recorder = Recorder::with_room(self.entities.host(), Arc::clone(&self.sizes));
+        let mut recorder =
+            Recorder::for_audience(self.entities.host(), Arc::clone(&self.sizes), audience);
         let now = unix_now();
         for index in 0..self.slots.len() {
             self.revive(index, begin);

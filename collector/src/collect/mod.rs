@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use crate::signal::Snapshot;
+use crate::signal::{Audience, Snapshot};
 use crate::sync::lock;
 
 pub use collector::Collector;
@@ -41,15 +41,19 @@ impl Snapshots {
         }
     }
 
-    /// A snapshot not older than `max_age`; taken now where the last one is older. Those who ask
-    /// meanwhile wait for the same one.
-    pub async fn within(&self, max_age: Duration) -> Arc<Snapshot> {
+    /// A snapshot not older than `max_age`; taken now where the last one is older, or lacks what
+    /// `audience` wants. Those who ask meanwhile wait for the same one.
+    pub async fn within(&self, max_age: Duration, audience: Audience) -> Arc<Snapshot> {
         let mut last = self.last.lock().await;
-        if let Some(taken) = last.as_ref().filter(|taken| taken.at.elapsed() <= max_age) {
+        let serves = |taken: &&Taken| {
+            let is_enough = taken.snapshot.is_whole || audience == Audience::Push;
+            is_enough && taken.at.elapsed() <= max_age
+        };
+        if let Some(taken) = last.as_ref().filter(serves) {
             return Arc::clone(&taken.snapshot);
         }
         let collector = Arc::clone(&self.collector);
-        let taken = tokio::task::spawn_blocking(move || lock(&collector).collect());
+        let taken = tokio::task::spawn_blocking(move || lock(&collector).collect(audience));
         match taken.await {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
@@ -58,17 +62,17 @@ impl Snapshots {
             }
             Err(error) => {
                 tracing::error!(%error, "the collection failed as a whole; nothing is exported");
-                Arc::new(Snapshot { time: crate::kernel::unix_now(), entities: Vec::new() })
+                Arc::new(Snapshot::whole(crate::kernel::unix_now(), Vec::new()))
             }
         }
     }
 
-    /// Takes snapshots not older than `max_age`.
-    pub fn take(&self, max_age: Duration) -> TakeSnapshot {
+    /// Takes snapshots not older than `max_age` for `audience`.
+    pub fn take(&self, max_age: Duration, audience: Audience) -> TakeSnapshot {
         let snapshots = self.clone();
         Box::new(move || {
             let snapshots = snapshots.clone();
-            Box::pin(async move { snapshots.within(max_age).await })
+            Box::pin(async move { snapshots.within(max_age, audience).await })
         })
     }
 

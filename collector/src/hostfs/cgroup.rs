@@ -22,10 +22,12 @@ impl CgroupFiles {
         Self { folder, kept: HashMap::new(), v1: mount.v1 }
     }
 
-    /// The text of a file; `None` where the cgroup or the kernel does not have it.
+    /// The text of a file; `None` where the cgroup or the kernel does not have it. Files of
+    /// controllers come in one piece; lists of processes do not.
     pub fn read(&mut self, name: &'static str) -> Option<&str> {
         let folder = &self.folder;
-        let file = self.kept.entry(name).or_insert_with(|| KeptFile::new(folder.join(name)));
+        let file =
+            self.kept.entry(name).or_insert_with(|| KeptFile::of_one_piece(folder.join(name)));
         file.read().ok()
     }
 

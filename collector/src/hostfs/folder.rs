@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open, openat};
 
-use super::whole::read_whole;
+use super::whole::{Pieces, read_whole};
 
 /// Most files of a network namespace fit.
 const FIRST_BUFFER: usize = 8192;
@@ -28,7 +28,7 @@ impl Folder {
     /// UTF-8 or over 4 MiB.
     pub fn read<'a>(&self, name: &str, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let length = read_whole(&file, buffer, FIRST_BUFFER).ok()?;
+        let length = read_whole(&file, buffer, FIRST_BUFFER, Pieces::Many).ok()?;
         std::str::from_utf8(&buffer[..length]).ok()
     }
 }

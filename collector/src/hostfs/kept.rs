@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::ReadError;
-use super::whole::read_whole;
+use super::whole::{Pieces, read_whole};
 
 /// Room at first, doubled where it is too little. Most kept files are those of containers, and most
 /// of these have a number or two.
@@ -20,12 +20,18 @@ pub struct KeptFile {
     file: Option<File>,
     buffer: Vec<u8>,
     length: usize,
+    pieces: Pieces,
 }
 
 impl KeptFile {
     /// Opened at the first read.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None, buffer: Vec::new(), length: 0 }
+        Self { path, file: None, buffer: Vec::new(), length: 0, pieces: Pieces::Many }
+    }
+
+    /// One that the kernel gives all at once, which saves the read that finds the end.
+    pub fn of_one_piece(path: PathBuf) -> Self {
+        Self { pieces: Pieces::One, ..Self::new(path) }
     }
 
     /// The file's present content. A descriptor that went stale is opened anew once.
@@ -58,7 +64,7 @@ impl KeptFile {
             Some(file) => file,
             None => self.file.insert(File::open(&self.path)?),
         };
-        read_whole(file, &mut self.buffer, FIRST_BUFFER)
+        read_whole(file, &mut self.buffer, FIRST_BUFFER, self.pieces)
     }
 }
 

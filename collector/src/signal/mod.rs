@@ -8,7 +8,7 @@ mod snapshot;
 mod value;
 
 pub use event::{Event, RunType, Severity};
-pub use recorder::{EntityRecorder, Recorder, Sizes};
+pub use recorder::{Audience, EntityRecorder, Recorder, Sizes};
 pub use resource::{EntityKind, Resource};
 pub use snapshot::{EntityPoints, Histogram, Point, PointValue, Snapshot};
 pub use value::{Attribute, Value};

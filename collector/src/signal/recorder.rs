@@ -20,19 +20,37 @@ pub struct Recorder {
     places: HashMap<Arc<str>, usize>,
     /// Most have as many points in each snapshot.
     sizes: Arc<Sizes>,
+    audience: Audience,
+    left_out: bool,
+}
+
+/// Whom a snapshot is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A push: points for the legacy page are left out where they are many.
+    Push,
+    /// All who want it.
+    Everyone,
 }
 
 impl Recorder {
     /// An empty snapshot of `host`.
     pub fn new(host: &Arc<Resource>) -> Self {
-        Self::with_room(host, Arc::default())
+        Self::for_audience(host, Arc::default(), Audience::Everyone)
     }
 
     /// The same with room for as many points as each entity had before.
-    pub fn with_room(host: &Arc<Resource>, sizes: Arc<Sizes>) -> Self {
+    pub fn for_audience(host: &Arc<Resource>, sizes: Arc<Sizes>, audience: Audience) -> Self {
         let points = Vec::with_capacity(sizes.get(&host.identity).copied().unwrap_or_default());
         let host = EntityPoints { resource: Arc::clone(host), points };
-        Self { probe: "", entities: vec![host], places: HashMap::new(), sizes }
+        Self {
+            probe: "",
+            entities: vec![host],
+            places: HashMap::new(),
+            sizes,
+            audience,
+            left_out: false,
+        }
     }
 
     /// What follows is recorded by `probe`.
@@ -42,8 +60,7 @@ impl Recorder {
 
     /// The points of the host.
     pub fn host(&mut self) -> EntityRecorder<'_> {
-        let points = &mut self.entities[0].points;
-        EntityRecorder { probe: self.probe, points, page_only: false }
+        self.recorder_at(0)
     }
 
     /// The points of a pod or container. What is learnt of it while the snapshot is filled shows in
@@ -56,8 +73,17 @@ impl Recorder {
             entities.push(EntityPoints { resource: Arc::clone(resource), points });
             entities.len() - 1
         });
-        let points = &mut self.entities[index].points;
-        EntityRecorder { probe: self.probe, points, page_only: false }
+        self.recorder_at(index)
+    }
+
+    fn recorder_at(&mut self, index: usize) -> EntityRecorder<'_> {
+        EntityRecorder {
+            probe: self.probe,
+            points: &mut self.entities[index].points,
+            page_only: false,
+            audience: self.audience,
+            left_out: &mut self.left_out,
+        }
     }
 
     /// Points recorded so far.
@@ -73,7 +99,7 @@ impl Recorder {
     /// The snapshot, taken at `time`.
     pub fn finish(mut self, time: UnixNanos) -> Snapshot {
         self.entities.retain(|entity| !entity.points.is_empty());
-        Snapshot { time, entities: self.entities }
+        Snapshot { time, entities: self.entities, is_whole: !self.left_out }
     }
 }
 
@@ -83,12 +109,17 @@ pub struct EntityRecorder<'a> {
     probe: &'static str,
     points: &'a mut Vec<Point>,
     page_only: bool,
+    audience: Audience,
+    left_out: &'a mut bool,
 }
 
 impl EntityRecorder<'_> {
-    /// Whether what follows is for the legacy page only.
-    pub fn set_page_only(&mut self, page_only: bool) {
+    /// Whether what follows, which may be for the legacy page only, is to be recorded at all.
+    pub fn admits(&mut self, page_only: bool) -> bool {
         self.page_only = page_only;
+        let admitted = !page_only || self.audience == Audience::Everyone;
+        *self.left_out |= !admitted;
+        admitted
     }
 
     /// A gauge.
@@ -170,4 +201,34 @@ fn area(probe: &str) -> Option<&str> {
 
 fn is_sum(metric: &MetricDef) -> bool {
     matches!(metric.instrument, Instrument::Counter | Instrument::UpDownCounter)
+}
+
+#[cfg(test)]
+mod tests {
+    use semconv::{attribute, metric};
+
+    use super::*;
+    use crate::signal::EntityKind;
+
+    fn snapshot(audience: Audience) -> Snapshot {
+        let name = (&attribute::HOST_NAME, "node-1".into());
+        let host = Arc::new(Resource::new(EntityKind::Host, vec![name]));
+        let mut recorder = Recorder::for_audience(&host, Arc::default(), audience);
+        recorder.set_probe("memory.oom");
+        let mut host = recorder.host();
+        for page_only in [false, true] {
+            if host.admits(page_only) {
+                host.sum(&metric::LINUX_MEMORY_OOM_KILLS, Vec::new(), 1, 2);
+            }
+        }
+        recorder.finish(3)
+    }
+
+    #[test]
+    fn a_push_has_no_points_of_the_page_and_its_snapshot_is_not_whole() {
+        let (pushed, all) = (snapshot(Audience::Push), snapshot(Audience::Everyone));
+        assert_eq!((pushed.entities[0].points.len(), pushed.is_whole), (1, false));
+        assert_eq!((all.entities[0].points.len(), all.is_whole), (2, true));
+        assert!(all.entities[0].points[1].page_only);
+    }
 }

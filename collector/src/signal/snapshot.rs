@@ -14,9 +14,16 @@ pub struct Snapshot {
     pub time: UnixNanos,
     /// One entry per entity.
     pub entities: Vec<EntityPoints>,
+    /// Nothing was left out that only the legacy page has.
+    pub is_whole: bool,
 }
 
 impl Snapshot {
+    /// One that nothing was left out of.
+    pub fn whole(time: UnixNanos, entities: Vec<EntityPoints>) -> Self {
+        Self { time, entities, is_whole: true }
+    }
+
     /// How many points each entity has.
     pub fn sizes(&self) -> Sizes {
         let size =

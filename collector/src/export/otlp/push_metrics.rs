@@ -239,8 +239,8 @@ mod tests {
             of(&goes, &[usage]),
         ];
         let now = vec![of(&stays, &[usage]), of(&killed, &[kills])];
-        let last = Snapshot { time: 1, entities: last.into() };
-        let ended = ended_since(&last, &Snapshot { time: 2, entities: now });
+        let last = Snapshot::whole(1, last.into());
+        let ended = ended_since(&last, &Snapshot::whole(2, now));
         let found: Vec<_> = ended.iter().map(|entity| Arc::as_ptr(&entity.resource)).collect();
         assert_eq!(found, [Arc::as_ptr(&killed), Arc::as_ptr(&goes)]);
         assert_eq!((ended[0].points.len(), ended[0].points[0].metric.name), (1, usage.name));

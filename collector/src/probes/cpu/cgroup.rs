@@ -31,7 +31,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 
 struct CgroupCpu {
     cpu: ContainerFiles,
-    /// The hierarchy that counts CPU time: on v2 the same.
+    /// The hierarchy that counts CPU time on v1.
     accounting: ContainerFiles,
     hertz: f64,
     last: PerContainer<Option<Last>>,
@@ -74,7 +74,7 @@ impl Probe for CgroupCpu {
         let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
         for container in cx.entities.containers() {
             let mut entity = out.entity(&container.resource);
-            let mut waits = None;
+            let (mut waits, mut usage) = (None, None);
             let mut files = self.cpu.of(&container, now);
             let limit = files.as_mut().and_then(|files| limit(files));
             if let Some(files) = files {
@@ -83,10 +83,14 @@ impl Probe for CgroupCpu {
                 let text = files.read("cpu.stat").unwrap_or_default();
                 record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
                 waits = parse_waits(text);
+                usage = parse_usage(text, ["user_usec", "system_usec"], 1e6);
                 record_waits(waits, container.started, &mut entity);
             }
-            let files = self.accounting.of(&container, now);
-            if let Some(usage) = files.and_then(|files| usage(files, hertz)) {
+            let usage = usage.or_else(|| {
+                let text = self.accounting.of(&container, now)?.read("cpuacct.stat")?;
+                parse_usage(text, ["user", "system"], hertz)
+            });
+            if let Some(usage) = usage {
                 record_usage(usage, container.started, &mut entity);
                 let this = Last { time: now, usage, waits };
                 if let Some(last) = self.last.of(&container, now, || None).replace(this) {
@@ -103,14 +107,8 @@ impl Probe for CgroupCpu {
     }
 }
 
-fn usage(files: &mut CgroupFiles, hertz: f64) -> Option<Usage> {
-    // Clock ticks on v1, microseconds on v2.
-    let (name, words, unit) = if files.v1 {
-        ("cpuacct.stat", ["user", "system"], hertz)
-    } else {
-        ("cpu.stat", ["user_usec", "system_usec"], 1e6)
-    };
-    let text = files.read(name)?;
+/// Microseconds on v2, clock ticks on v1.
+fn parse_usage(text: &str, words: [&str; 2], unit: f64) -> Option<Usage> {
     let [user, system] = words.map(|word| parse::field(text, word));
     Some(Usage { user: user? as f64 / unit, system: system? as f64 / unit })
 }

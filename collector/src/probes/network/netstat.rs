@@ -131,8 +131,9 @@ impl Columns {
             }
             let columns = self.of(group.name, group.words);
             for (column, value) in columns.iter().zip(group.values.split_ascii_whitespace()) {
-                if let Some(column) = column {
-                    out.set_page_only(!is_host && !column.is_pushed);
+                if let Some(column) = column
+                    && out.admits(!is_host && !column.is_pushed)
+                {
                     record(column.field, value, start, out);
                 }
             }

@@ -299,7 +299,7 @@ mod tests {
         let entities = (0..50)
             .map(|_| EntityPoints { resource: host(), points: one.points.clone() })
             .collect();
-        let many = Snapshot { time: 9, entities };
+        let many = Snapshot::whole(9, entities);
         // Two Resources fit one request, and then half of one does not.
         for limit in [2 * metrics(&snapshot(), &[], MAX)[0].body.len() + 32, 700] {
             let requests = metrics(&many, &[], limit);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     fn empty() -> Snapshot {
-        Snapshot { time: 9, entities: Vec::new() }
+        Snapshot::whole(9, Vec::new())
     }
 
     #[test]
