@@ -2,15 +2,18 @@
 //! The legacy page: a snapshot under HUATUO's metric names, as Prometheus text or OpenMetrics.
 //! Which point becomes which series is said by the registry alone.
 
+mod families;
 mod number;
+mod pieces;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, btree_map};
-use std::fmt::Write;
+use std::collections::HashMap;
 
-use semconv::{LEGACY_PREFIX, LegacyKind, LegacyMetric, LegacyScope, MetricDef, attribute};
+use semconv::{LegacyMetric, LegacyScope, MetricDef, attribute};
 
 use crate::signal::{EntityKind, Histogram, Point, PointValue, Resource, Snapshot, Value};
+use families::{Families, Label};
+use pieces::Pieces;
 
 /// How the page is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,26 +45,18 @@ impl Format {
     }
 }
 
-/// One metric of the page.
-struct Family {
-    kind: LegacyKind,
-    help: &'static str,
-    /// By labels, as they are printed. Points that agree in all labels are added up.
-    series: BTreeMap<String, f64>,
-}
-
 /// The page. Families and series are sorted, so that two pages can be compared.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     pieces(snapshot, format).collect()
 }
 
-/// The page in pieces of about [`PIECE`] bytes.
+/// The page in pieces: one of any size is written piece by piece.
 pub fn pieces(snapshot: &Snapshot, format: Format) -> impl Iterator<Item = String> + use<> {
-    Pieces { families: families(snapshot).into_iter(), format, is_over: false }
+    Pieces::new(families(snapshot), format)
 }
 
-fn families(snapshot: &Snapshot) -> BTreeMap<&'static str, Family> {
-    let mut families = BTreeMap::new();
+fn families(snapshot: &Snapshot) -> Families {
+    let mut families = Families::default();
     let (containers, by_pod) = labels_of_containers(snapshot);
     for entity in &snapshot.entities {
         let is_host = entity.resource.kind == EntityKind::Host;
@@ -100,15 +95,8 @@ fn labels_of_containers(snapshot: &Snapshot) -> (Vec<Labels>, HashMap<&str, Vec<
 
 /// Labels of an entity.
 type Labels = Vec<(&'static str, String)>;
-/// One of a series.
-type Label<'a> = (&'static str, Cow<'a, str>);
 
-fn add(
-    families: &mut BTreeMap<&'static str, Family>,
-    legacy: &LegacyMetric,
-    point: &Point,
-    common: &Labels,
-) {
+fn add(families: &mut Families, legacy: &'static LegacyMetric, point: &Point, common: &Labels) {
     let chosen = |select: &semconv::Select| {
         let value = value_of(point, select.attribute.key).and_then(Value::as_str);
         value.is_some_and(|value| select.values.contains(&value))
@@ -116,11 +104,7 @@ fn add(
     if !legacy.select.iter().all(chosen) {
         return;
     }
-    let family = families.entry(legacy.name).or_insert_with(|| Family {
-        kind: legacy.kind,
-        help: legacy.help,
-        series: BTreeMap::new(),
-    });
+    let family = families.of(legacy);
     let common = common.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_str())));
     let mut labels: Vec<Label<'_>> = common.collect();
     for (label, def) in legacy.labels {
@@ -134,10 +118,10 @@ fn add(
             for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
                 let mut labels = labels.clone();
                 labels.push(("zone", Cow::Owned(zone.to_string())));
-                *family.series.entry(join(labels)).or_default() += count as f64 * factor;
+                family.add(labels, count as f64 * factor);
             }
         }
-        value => *family.series.entry(join(labels)).or_default() += value.as_f64() * factor,
+        value => family.add(labels, value.as_f64() * factor),
     }
 }
 
@@ -200,80 +184,13 @@ fn text(value: &Value) -> Cow<'_, str> {
         Value::Str(text) => Cow::Borrowed(text),
         Value::Bool(truth) => Cow::Owned(truth.to_string()),
         Value::Int(number) => Cow::Owned(number.to_string()),
-        Value::Double(number) => Cow::Owned(number::print(*number)),
+        Value::Double(number) => {
+            let mut out = String::new();
+            number::print(*number, &mut out);
+            Cow::Owned(out)
+        }
         // No label is a list.
         Value::Array(_) | Value::Map(_) => Cow::Borrowed(""),
-    }
-}
-
-/// `a="1",b="2"`, sorted by name.
-fn join(mut labels: Vec<Label<'_>>) -> String {
-    labels.sort_unstable_by_key(|(name, _)| *name);
-    let mut out = String::with_capacity(128);
-    for (name, value) in labels {
-        if !out.is_empty() {
-            out.push(',');
-        }
-        out.extend([name, "=\"", &*escape(&value, true), "\""]);
-    }
-    out
-}
-
-/// Most texts have nothing to escape.
-fn escape(text: &str, quotes: bool) -> Cow<'_, str> {
-    if !text.contains(['\\', '\n', '"']) {
-        return Cow::Borrowed(text);
-    }
-    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
-    Cow::Owned(if quotes { escaped.replace('"', "\\\"") } else { escaped })
-}
-
-/// A page of any size is written piece by piece.
-const PIECE: usize = 64 * 1024;
-
-struct Pieces {
-    families: btree_map::IntoIter<&'static str, Family>,
-    format: Format,
-    is_over: bool,
-}
-
-impl Iterator for Pieces {
-    type Item = String;
-
-    fn next(&mut self) -> Option<String> {
-        if self.is_over {
-            return None;
-        }
-        let mut out = String::with_capacity(PIECE);
-        while out.len() < PIECE {
-            let Some((name, family)) = self.families.next() else {
-                self.is_over = true;
-                if self.format == Format::OpenMetrics {
-                    out.push_str("# EOF\n");
-                }
-                break;
-            };
-            print(name, &family, self.format, &mut out);
-        }
-        Some(out)
-    }
-}
-
-fn print(name: &str, family: &Family, format: Format, out: &mut String) {
-    // OpenMetrics names a counter without the ending that its series have.
-    let (title, kind) = match (format, family.kind) {
-        (_, LegacyKind::Gauge) => (name, "gauge"),
-        (Format::Text, LegacyKind::Counter) => (name, "counter"),
-        (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
-            Some(title) => (title, "counter"),
-            None => (name, "unknown"),
-        },
-    };
-    let help = escape(family.help, format == Format::OpenMetrics);
-    let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
-    let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
-    for (labels, value) in &family.series {
-        out.extend([LEGACY_PREFIX, name, "{", labels, "} ", &number::print(*value), "\n"]);
     }
 }
 

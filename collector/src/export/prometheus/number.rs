@@ -1,26 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Numbers as HUATUO's page prints them: as Go's `strconv.FormatFloat(value, 'g', -1, 64)` does.
 
-/// The shortest digits; with an exponent from 1e6 on and below 1e-4.
-pub(super) fn print(number: f64) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.is_infinite() {
-        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if number == 0.0 || (-4..PLAIN_DIGITS).contains(&exponent) {
-        return number.to_string();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+use std::fmt::Write;
+
+/// From here on Go writes the shortest form with an exponent.
+const LARGE: f64 = 1e6;
+/// And below this.
+const SMALL: f64 = 1e-4;
+
+/// Appends the shortest digits; with an exponent from 1e6 on and below 1e-4.
+pub(super) fn print(number: f64, out: &mut String) {
+    let size = number.abs();
+    let _ = match () {
+        () if number.is_nan() => write!(out, "NaN"),
+        () if number.is_infinite() => write!(out, "{}Inf", if number > 0.0 { '+' } else { '-' }),
+        // Whole numbers are most, and written faster as such.
+        () if size < LARGE && number.fract() == 0.0 => write!(out, "{}", number as i64),
+        () if (SMALL..LARGE).contains(&size) => write!(out, "{number}"),
+        () => print_scientific(number, out),
+    };
 }
 
-/// From this decimal exponent on Go writes the shortest form with an exponent.
-const PLAIN_DIGITS: i32 = 6;
+fn print_scientific(number: f64, out: &mut String) -> std::fmt::Result {
+    let start = out.len();
+    write!(out, "{number:e}")?;
+    let Some(mark) = out[start..].find('e').map(|at| start + at) else { return Ok(()) };
+    let exponent: i32 = out[mark + 1..].parse().unwrap_or(0);
+    out.truncate(mark);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(out, "e{sign}{:02}", exponent.abs())
+}
 
 #[cfg(test)]
 mod tests {
@@ -30,6 +39,7 @@ mod tests {
     fn numbers_look_as_on_huatuos_page() {
         for (number, text) in [
             (0.0, "0"),
+            (-3.0, "-3"),
             (35100.0, "35100"),
             (3.20535e6, "3.20535e+06"),
             (6.268857848549965e-06, "6.268857848549965e-06"),
@@ -44,7 +54,9 @@ mod tests {
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
         ] {
-            assert_eq!(print(number), text);
+            let mut out = String::new();
+            print(number, &mut out);
+            assert_eq!(out, text);
         }
     }
 }
