@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use integration::{Agent, installed, number, proc};
 
 use super::{Figure, at, figure, sorted};
@@ -15,6 +17,8 @@ const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 /// Switches there and back of a pair of processes.
 const LOOPS: &str = "150000";
+/// Bytes through a TCP connection.
+const TCP_BYTES: usize = 4 << 30;
 /// Pairs of runs, with and without the agent.
 const PAIRS: usize = 25;
 
@@ -54,6 +58,26 @@ fn mixed() -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
+/// Seconds that 4 GiB take from one socket to another on this host.
+fn tcp() -> Result<f64> {
+    let server = TcpListener::bind("127.0.0.1:0")?;
+    let address = server.local_addr()?;
+    let reader = std::thread::spawn(move || -> Result<u64> {
+        let (mut from, _) = server.accept()?;
+        Ok(std::io::copy(&mut from, &mut std::io::sink())?)
+    });
+    let begin = Instant::now();
+    let mut to = TcpStream::connect(address)?;
+    let piece = vec![0; 64 * 1024];
+    for _ in 0..TCP_BYTES / piece.len() {
+        to.write_all(&piece)?;
+    }
+    drop(to);
+    let received = reader.join().map_err(|_| anyhow!("the reader panicked"))??;
+    ensure!(received == TCP_BYTES as u64, "{received} bytes came");
+    Ok(begin.elapsed().as_secs_f64())
+}
+
 /// Run time in ns and runs of each of the agent's programs, by its number.
 fn programs(pid: u32) -> Result<BTreeMap<u64, (u64, u64)>> {
     let mut found = BTreeMap::new();
@@ -77,7 +101,7 @@ fn names() -> Result<BTreeMap<u64, String>> {
         .collect())
 }
 
-/// What one run of each program takes under a load of the scheduler and a disk.
+/// What one run of each program takes under loads of the scheduler, a disk and TCP.
 pub fn hooks() -> Result<Vec<Figure>> {
     let agent = Agent::with("").start()?;
     let names = names()?;
@@ -86,6 +110,7 @@ pub fn hooks() -> Result<Vec<Figure>> {
     let measured = (|| {
         let before = programs(agent.pid())?;
         mixed()?;
+        tcp()?;
         let mut figures = Vec::new();
         for (id, (time, runs)) in programs(agent.pid())? {
             let (time_before, runs_before) = before.get(&id).copied().unwrap_or_default();
@@ -137,5 +162,6 @@ pub fn throughput() -> Result<Vec<Figure>> {
         paired("perf bench sched pipe on one CPU", pipe)?,
         paired("hackbench -g 4 -l 2000", hackbench)?,
         paired("the same beside 16,384 direct reads of 4 KiB", mixed)?,
+        paired("4 GiB through a TCP connection on loopback", tcp)?,
     ])
 }

@@ -7,6 +7,7 @@ mod containers;
 mod cost;
 mod kernel;
 mod latency;
+mod storm;
 
 use std::fs;
 
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         ("hooks", kernel::hooks),
         ("throughput", kernel::throughput),
         ("kills", latency::kills),
+        ("storm", storm::drops),
     ];
     for (name, measure) in all {
         if !chosen.is_empty() && !chosen.iter().any(|word| word == name) {
