@@ -148,12 +148,13 @@ fn legacy_event(legacy: &LegacyEvent) -> String {
         .iter()
         .map(|(key, source)| {
             let source = source.converted();
+            let attribute = source
+                .attribute
+                .map_or("None".to_owned(), |key| format!("Some(&attribute::{})", constant(&key)));
             format!(
-                "LegacyField {{ key: {key:?}, attribute: &attribute::{}, factor: {:?}, \
-                 format: LegacyFormat::{:?} }}, ",
-                constant(&source.attribute),
-                source.factor,
-                source.format
+                "LegacyField {{ key: {key:?}, attribute: {attribute}, factor: {:?}, \
+                 format: LegacyFormat::{:?}, words: &{:?}, absent: {:?} }}, ",
+                source.factor, source.format, source.words.0, source.absent
             )
         })
         .collect();

@@ -291,22 +291,32 @@ pub enum LegacyField {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvertedField {
-    pub attribute: String,
+    /// Left out where HUATUO's field has nothing to tell, or its format needs none.
+    pub attribute: Option<String>,
     #[serde(default = "one")]
     pub factor: f64,
     #[serde(default)]
     pub format: LegacyFormat,
+    /// What the field says instead of the attribute's texts.
+    #[serde(default)]
+    pub words: Ordered<String>,
+    /// What it says without the attribute, where that is not just empty.
+    #[serde(default)]
+    pub absent: String,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LegacyFormat {
     #[default]
     Plain,
+    Whole,
     Hex,
     Stack,
+    Stacks,
     Joined,
     Json,
+    Time,
 }
 
 impl LegacyField {
@@ -314,9 +324,11 @@ impl LegacyField {
     pub fn converted(&self) -> ConvertedField {
         match self {
             LegacyField::Key(key) => ConvertedField {
-                attribute: key.clone(),
+                attribute: Some(key.clone()),
                 factor: one(),
                 format: LegacyFormat::Plain,
+                words: Ordered::default(),
+                absent: String::new(),
             },
             LegacyField::Converted(field) => field.clone(),
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// Pairs in the order of the file: legacy documents list their fields so.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ordered<V>(pub Vec<(String, V)>);
 
 impl<V> Default for Ordered<V> {

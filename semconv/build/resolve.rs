@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{bail, ensure};
 
 use crate::load::{Entry, Registry};
-use crate::model::{Attribute, AttributeRef, Event, Instrument, Metric, Status};
+use crate::model::{Attribute, AttributeRef, Event, Instrument, LegacyFormat, Metric, Status};
 
 /// Checks the whole registry.
 pub fn check(registry: &Registry) -> anyhow::Result<()> {
@@ -118,7 +118,12 @@ fn event_entry(entry: &Entry<Event>, keys: &Keys) -> anyhow::Result<()> {
     }
     for (field, source) in &event.annotations.legacy.fields.0 {
         let name = format!("{}, legacy field {field}", event.name);
-        known(file, &name, &source.converted().attribute, keys)?;
+        let source = source.converted();
+        let is_filled = source.format == LegacyFormat::Time || !source.absent.is_empty();
+        match &source.attribute {
+            Some(key) => known(file, &name, key, keys)?,
+            None => ensure!(is_filled, "{}: `{name}` needs an attribute", file.display()),
+        }
     }
     ensure!(
         (1..=24).contains(&event.annotations.severity),

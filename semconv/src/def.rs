@@ -160,12 +160,17 @@ pub struct LegacyEvent {
 pub struct LegacyField {
     /// Its key.
     pub key: &'static str,
-    /// The attribute that fills it, looked up on the record and then on its Resource.
-    pub attribute: &'static AttributeDef,
+    /// The attribute that fills it, looked up on the record and then on its Resource; `None` where
+    /// it has nothing to tell, or its format needs none.
+    pub attribute: Option<&'static AttributeDef>,
     /// What a number is multiplied with.
     pub factor: f64,
     /// How the value is written.
     pub format: LegacyFormat,
+    /// What it says instead of the attribute's texts.
+    pub words: &'static [(&'static str, &'static str)],
+    /// What it says without the attribute, where that is not just empty.
+    pub absent: &'static str,
 }
 
 /// How a document of HUATUO writes a value.
@@ -173,12 +178,18 @@ pub struct LegacyField {
 pub enum LegacyFormat {
     /// As JSON has it.
     Plain,
+    /// A number without its fraction.
+    Whole,
     /// An integer as text, `0x` and lower-case hexadecimal digits.
     Hex,
     /// A stack as text, a line `function/offset [module]` per frame.
     Stack,
+    /// A list of maps as text: a line about each, and below it its `stack`. Text as it is.
+    Stacks,
     /// A list as text, its items with `, ` between them.
     Joined,
     /// A map as the text of a JSON document.
     Json,
+    /// When it happened, in nanoseconds since the Unix epoch.
+    Time,
 }

@@ -15,6 +15,8 @@ pub enum Value {
     Bool(bool),
     /// Signed integer.
     Int(i64),
+    /// A register of the hardware. OpenTelemetry has no unsigned integers: hexadecimal text there.
+    Bits(u64),
     /// Double.
     Double(f64),
     /// Text known at build time.

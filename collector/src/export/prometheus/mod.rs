@@ -184,6 +184,7 @@ fn text(value: &Value) -> Cow<'_, str> {
         Value::Str(text) => Cow::Borrowed(text),
         Value::Bool(truth) => Cow::Owned(truth.to_string()),
         Value::Int(number) => Cow::Owned(number.to_string()),
+        Value::Bits(bits) => Cow::Owned(format!("{bits:#018x}")),
         Value::Double(number) => {
             let mut out = String::new();
             number::print(*number, &mut out);

@@ -63,6 +63,7 @@ pub(super) fn any_value(value: &Value) -> AnyValue {
     any(match value {
         Value::Bool(truth) => Proto::BoolValue(*truth),
         Value::Int(number) => Proto::IntValue(*number),
+        Value::Bits(bits) => Proto::StringValue(format!("{bits:#018x}")),
         Value::Double(number) => Proto::DoubleValue(*number),
         Value::Static(text) => Proto::StringValue((*text).to_owned()),
         Value::Str(text) => Proto::StringValue(text.to_string()),
@@ -78,4 +79,16 @@ pub(super) fn any_value(value: &Value) -> AnyValue {
 
 fn any(value: Proto) -> AnyValue {
     AnyValue { value: Some(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_are_hexadecimal_text_of_one_length() {
+        for (bits, text) in [(7, "0x0000000000000007"), (u64::MAX, "0xffffffffffffffff")] {
+            assert_eq!(any_value(&Value::Bits(bits)), any_text(text));
+        }
+    }
 }

@@ -2,12 +2,14 @@
 //! An event as HUATUO writes it: the document of files and search indexes, and the CloudEvent of
 //! the watch endpoint.
 
+mod field;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use semconv::{AttributeDef, AttributeType, LegacyField, LegacyFormat, attribute};
+use semconv::{AttributeDef, attribute};
 use serde_json::{Map, Value as Json, json};
 
-use crate::signal::{EntityKind, Event, UnixNanos, Value};
+use crate::signal::{EntityKind, Event, UnixNanos};
 
 /// Fields that tell the container, with the attribute of its Resource that fills each.
 const CONTAINER: [(&str, &AttributeDef); 5] = [
@@ -79,7 +81,8 @@ pub fn container_field<'a>(event: &'a Event, field: &str) -> &'a str {
 }
 
 fn container(event: &Event, out: &mut Map<String, Json>) {
-    if event.resource.kind == EntityKind::Container {
+    // A pod has all but the id.
+    if event.resource.kind != EntityKind::Host {
         for (field, def) in CONTAINER {
             out.insert(field.to_owned(), event.resource.text(def).into());
         }
@@ -89,80 +92,7 @@ fn container(event: &Event, out: &mut Map<String, Json>) {
 /// Every field that HUATUO documents is there; what is not known is empty.
 fn tracer_data(event: &Event) -> Json {
     let fields = event.def.legacy.fields.iter();
-    Json::Object(fields.map(|field| (field.key.to_owned(), legacy_value(event, field))).collect())
-}
-
-fn legacy_value(event: &Event, field: &LegacyField) -> Json {
-    let def = field.attribute;
-    let found = event.get(def).or_else(|| event.resource.get(def));
-    match (field.format, found) {
-        (LegacyFormat::Hex, Some(Value::Int(number))) => format!("{number:#x}").into(),
-        (LegacyFormat::Plain, Some(value)) => scaled(value, field.factor),
-        (LegacyFormat::Stack, Some(value)) => legacy_stack(value.as_str().unwrap_or("")).into(),
-        (LegacyFormat::Joined, Some(Value::Array(items))) => joined(items).into(),
-        (LegacyFormat::Json, Some(value)) => plain(value).to_string().into(),
-        (LegacyFormat::Hex | LegacyFormat::Stack | LegacyFormat::Joined, _) => "".into(),
-        (LegacyFormat::Json, None) => "{}".into(),
-        (LegacyFormat::Plain, None) => match def.kind {
-            AttributeType::Int | AttributeType::Double => 0.into(),
-            AttributeType::Boolean => false.into(),
-            AttributeType::StringArray => json!([]),
-            AttributeType::String | AttributeType::Any => "".into(),
-        },
-    }
-}
-
-/// Frames `function+0x1a/0x40 [module]` as HUATUO writes them, `function/1a [module]`. It has the
-/// address of the function behind the stroke, which tells where the kernel was loaded; the offset
-/// tells more.
-fn legacy_stack(stack: &str) -> String {
-    let mut out = String::new();
-    for frame in stack.lines() {
-        let (place, module) = frame.split_once(' ').unwrap_or((frame, "[kernel]"));
-        let (function, offset) = place.split_once("+0x").unwrap_or((place, "0"));
-        let offset = offset.split('/').next().unwrap_or_default();
-        out.push_str(&format!("{function}/{offset} {module}\n"));
-    }
-    out
-}
-
-fn joined(items: &[Value]) -> String {
-    let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-    texts.join(", ")
-}
-
-fn scaled(value: &Value, factor: f64) -> Json {
-    match value {
-        Value::Int(number) if factor == 1.0 => (*number).into(),
-        Value::Int(number) => whole(*number as f64 * factor),
-        Value::Double(number) => whole(number * factor),
-        other => plain(other),
-    }
-}
-
-/// HUATUO's numbers are whole wherever they can be.
-fn whole(number: f64) -> Json {
-    let rounded = number.round();
-    if (number - rounded).abs() < 1e-6 && rounded.abs() < 9e15 {
-        Json::from(rounded as i64)
-    } else {
-        Json::from(number)
-    }
-}
-
-fn plain(value: &Value) -> Json {
-    match value {
-        Value::Bool(truth) => (*truth).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Double(number) => (*number).into(),
-        Value::Static(text) => (*text).into(),
-        Value::Str(text) => text.to_string().into(),
-        Value::Array(values) => Json::Array(values.iter().map(plain).collect()),
-        Value::Map(pairs) => {
-            let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), plain(value)));
-            Json::Object(pairs.collect())
-        }
-    }
+    Json::Object(fields.map(|field| (field.key.to_owned(), field::value(event, field))).collect())
 }
 
 /// `2026-05-18T10:23:45.123456789Z`
@@ -193,7 +123,7 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::signal::{Resource, RunType, Severity};
+    use crate::signal::{Resource, RunType, Severity, Value};
 
     /// An OOM kill in a container, or on the host where `container` is empty.
     pub(crate) fn oom(container: &str) -> Event {
@@ -292,21 +222,5 @@ pub(crate) mod tests {
         assert_eq!((&data["hostname"], &data["region"]), (&json!("node-1"), &json!("dev")));
         assert_eq!(data["tracer_run_type"], "auto");
         assert_eq!(data["tracer_data"]["victim_pid"], 3_218_745);
-    }
-
-    #[test]
-    fn a_stack_has_huatuos_form_and_no_address() {
-        assert_eq!(
-            legacy_stack("kfree_skb+0x10/0x100\nbond_xmit+0x2f/0x80 [bonding]"),
-            "kfree_skb/10 [kernel]\nbond_xmit/2f [bonding]\n"
-        );
-        assert_eq!(legacy_stack(""), "");
-    }
-
-    #[test]
-    fn numbers_that_are_scaled_stay_whole_where_they_can() {
-        assert_eq!(scaled(&Value::Double(0.237_328_905), 1e9), json!(237_328_905));
-        assert_eq!(scaled(&Value::Double(1.25), 1.0), json!(1.25));
-        assert_eq!(scaled(&Value::Int(3), 1000.0), json!(3000));
     }
 }
