@@ -19,6 +19,7 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef __u8 u8;
+typedef __s8 s8;
 typedef __u16 u16;
 typedef __s16 s16;
 typedef __u32 u32;
@@ -122,9 +123,35 @@ struct task_struct___state {
 	long state;
 };
 
-/* arch/x86/include/asm/mce.h */
+/* arch/x86/include/uapi/asm/mce.h */
 struct mce {
 	u64 status;
+	u64 misc;
+	u64 addr;
+	u64 mcgstatus;
+	u64 ip;
+	u64 tsc;
+	u64 time;
+	u8 cpuvendor;
+	u32 cpuid;
+	u8 cs;
+	u8 bank;
+	u32 extcpu;
+	u32 socketid;
+	u32 apicid;
+	u64 mcgcap;
+	u64 synd;
+	u64 ipid;
+};
+
+/* include/linux/cper.h */
+struct cper_sec_proc_arm {
+	u32 validation_bits;
+	u8 affinity_level;
+	u64 mpidr;
+	u64 midr;
+	u32 running_state;
+	u32 psci_state;
 };
 
 struct seq_file;

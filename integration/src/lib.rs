@@ -32,6 +32,11 @@ pub fn slowness() -> u32 {
     std::env::var("HUATUO_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
+/// Set by the lab: what can only be there has to be.
+pub fn in_lab() -> bool {
+    std::env::var_os("HUATUO_LAB").is_some()
+}
+
 /// Asks until `ask` has an answer, for at most `patience` on a usual machine. The last refusal is
 /// the error.
 pub fn wait_for<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {

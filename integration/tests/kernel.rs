@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc, push_config};
+use integration::{
+    Agent, Cgroup, Collector, Point, Received, container_id, in_lab, proc, push_config,
+};
 
 /// An agent that pushes to a Collector every second.
 fn pushing(collector: &Collector) -> Agent {
@@ -152,11 +154,6 @@ fn block_requests_are_counted_and_timed_as_the_disk_does() {
         // Requests are gone with the container, and the host still has them.
         drop(agent);
     }
-}
-
-/// Set by the lab: what can only be there has to be.
-fn in_lab() -> bool {
-    std::env::var_os("HUATUO_LAB").is_some()
 }
 
 #[test]
@@ -395,44 +392,4 @@ fn file_systems_and_counts_of_the_kernel_are_the_kernels() {
     let parts = parts.iter().filter(|p| p.attributes["system.filesystem.mountpoint"] == "/");
     let sum: f64 = parts.map(|point| point.value).sum();
     assert!((sum / root.value - 1.0).abs() < 0.01, "{sum} of {}", root.value);
-}
-
-#[test]
-fn an_error_of_a_processor_is_counted_with_its_severity() {
-    if !in_lab() {
-        println!("not here: needs the module mce-inject; `make lab TEST=kernel` has it");
-        return;
-    }
-    // Debug files of the module.
-    let _ = Command::new("mount").args(["-t", "debugfs", "debug", "/sys/kernel/debug"]).status();
-    assert!(Command::new("modprobe").arg("mce-inject").status().unwrap().success(), "mce-inject");
-    let folder = Path::new("/sys/kernel/debug/mce-inject");
-    let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector);
-    let name = "linux.ras.errors";
-    collector.until(|got| Ok(got.last(name)?.time)).unwrap();
-    // A memory read that was corrected, by software only; writing the bank injects it.
-    let status = "0x9400000000000151";
-    for (file, text) in [("flags", "sw"), ("cpu", "0"), ("status", status), ("bank", "4")] {
-        fs::write(folder.join(file), format!("{text}\n"))
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
-    collector
-        .until(|got| {
-            let points = newest(got, name)?;
-            let of = |source: &str, severity: &str| {
-                let is = |point: &&&Point| {
-                    point.attributes["linux.ras.source"] == source
-                        && point.attributes["linux.ras.severity"] == severity
-                };
-                points.iter().find(is).map(|point| point.value)
-            };
-            ensure!(of("mce", "corrected") == Some(1.0), "{:?}", of("mce", "corrected"));
-            ensure!(of("mce", "fatal") == Some(0.0), "{:?}", of("mce", "fatal"));
-            Ok(())
-        })
-        .unwrap();
-    let page = agent.get("metrics").unwrap();
-    let line = page.lines().find(|line| line.contains("ras_hw_total{") && line.contains("mce\""));
-    assert!(line.unwrap().ends_with(" 1"), "{line:?}");
 }

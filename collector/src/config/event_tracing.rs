@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::probes::system::ras::RasConfig;
+
 /// A known issue: its label, and a regular expression that finds it in a stack or title.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct KnownIssue(
@@ -36,7 +38,6 @@ pub struct EventTracingConfig {
     #[schemars(extend("later" = true))]
     pub dropwatch: DropwatchConfig,
     /// `[EventTracing.Ras]`: errors of the hardware.
-    #[schemars(extend("later" = true))]
     pub ras: RasConfig,
 }
 
@@ -122,20 +123,5 @@ pub struct DropwatchConfig {
 impl Default for DropwatchConfig {
     fn default() -> Self {
         Self { excluded_neigh_invalidate: true }
-    }
-}
-
-/// `[EventTracing.Ras]`: errors of the hardware.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct RasConfig {
-    /// Seconds between two events of corrected-error thresholds.
-    #[schemars(range(min = 0, max = 86400))]
-    pub mce_thr_backoff: u64,
-}
-
-impl Default for RasConfig {
-    fn default() -> Self {
-        Self { mce_thr_backoff: 1800 }
     }
 }

@@ -2,6 +2,7 @@
 //! Everything the agent observes: [`PROBES`] is the table, each entry one file of the same name.
 
 pub mod block;
+mod cooldown;
 pub mod cpu;
 mod decode;
 mod devices;
@@ -29,6 +30,7 @@ use crate::kernel::{KernelSupport, RecordSource};
 use crate::netlink::NetlinkError;
 use crate::signal::{Recorder, UnixNanos};
 
+pub use cooldown::Cooldown;
 pub use decode::{Decode, DecodeContext, Malformed, Suppression, kernel_text, record};
 pub use devices::Devices;
 pub use fields::{Fields, Words};

@@ -1,23 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Errors of the hardware: of processors, memory and devices (reliability, availability,
 //! serviceability).
-//! Hooks: mce_record, mc_event, non_standard_event, aer_event, threshold_apic_entry.   Signals:
-//! `linux.ras.errors`.
+//! Hooks: mce_record, mc_event, non_standard_event, aer_event, threshold_apic_entry, arm_event.
+//! Signals: `linux.ras.errors`, the event `linux.ras.error`.
 
-use ebpf::system_ras::records::{RAS_SEVERITIES, RAS_SOURCES, ras_errors};
-use ebpf::system_ras::{OBJECT, map, program};
+mod aer;
+mod decode;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use ebpf::system_ras::records::{RAS_ARM, RAS_SEVERITIES, RAS_SOURCES, RAS_UNKNOWN, ras_errors};
+use ebpf::system_ras::{OBJECT, global, map, program};
+use schemars::JsonSchema;
 use semconv::{attribute, metric};
+use serde::{Deserialize, Serialize};
 
-use crate::bpf::{Hook, HookState, Object, PerCpuTotal, Plan, Twin, Way};
+use crate::bpf::{Global, Hook, HookState, Object, PerCpuTotal, Plan, Twin, Way};
 use crate::kernel::unix_now;
 use crate::probes::{
-    Built, Collect, CollectError, Probe, ProbeDef, StartContext, StartError, Started,
+    Built, Collect, CollectError, EventSource, Probe, ProbeDef, StartContext, StartError, Started,
 };
 use crate::signal::{Recorder, UnixNanos, Value};
+use decode::HardwareErrorEvents;
 
 /// The probe.
-pub static PROBE: ProbeDef =
-    ProbeDef { name: "system.ras", legacy_names: &["ras"], start, decoder: None };
+pub static PROBE: ProbeDef = ProbeDef {
+    name: "system.ras",
+    legacy_names: &["ras"],
+    start,
+    decoder: Some(|cx| {
+        let backoff = Duration::from_secs(cx.config.event_tracing.ras.mce_thr_backoff);
+        Box::new(HardwareErrorEvents::new(backoff))
+    }),
+};
+
+/// `[EventTracing.Ras]`: errors of the hardware.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct RasConfig {
+    /// Seconds between two events of corrected-error thresholds.
+    #[schemars(range(min = 0, max = 86400))]
+    pub mce_thr_backoff: u64,
+}
+
+impl Default for RasConfig {
+    fn default() -> Self {
+        Self { mce_thr_backoff: 1800 }
+    }
+}
 
 const HOOKS: &[Hook] = &[
     Hook {
@@ -50,6 +83,15 @@ const HOOKS: &[Hook] = &[
         purpose: "corrected errors over their threshold",
         twins: &[Twin::new(Way::RawTp, program::THRESHOLD_APIC_ENTRY_RAW)],
     },
+    Hook {
+        target: "arm_event",
+        required: false,
+        purpose: "errors of ARM processors",
+        twins: &[
+            Twin::new(Way::RawTp, program::ARM_EVENT_RAW),
+            Twin::new(Way::RawTp, program::ARM_EVENT_OLD_RAW),
+        ],
+    },
 ];
 
 /// Sources and severities as the program numbers them, with the source that each hook tells of.
@@ -59,20 +101,34 @@ const SOURCES: [(&str, &str); RAS_SOURCES as usize] = [
     ("ghes", "non_standard_event"),
     ("aer", "aer_event"),
     ("mce_threshold", "threshold_apic_entry"),
+    ("arm", "arm_event"),
 ];
-const SEVERITIES: [&str; RAS_SEVERITIES as usize] =
-    ["corrected", "deferred", "recoverable", "fatal", "info"];
+/// With the severity of their events.
+const SEVERITIES: [(&str, u8); RAS_SEVERITIES as usize] = [
+    ("corrected", 13),
+    ("deferred", 17),
+    ("recoverable", 18),
+    ("fatal", 21),
+    ("info", 9),
+    ("unknown", 13),
+];
 
 fn start(cx: &StartContext<'_>) -> Started {
-    let plan = Plan { object: OBJECT, hooks: HOOKS, ..Plan::default() };
+    let plan = Plan {
+        object: OBJECT,
+        hooks: HOOKS,
+        globals: vec![Global::Words(global::EVENTS_PER_SECOND, vec![100])],
+        map_sizes: Vec::new(),
+    };
     let started = Started::from_object(cx, &plan, |mut object| {
+        let events = EventSource::ring(&mut object)?;
         let probe = HardwareErrors {
             errors: object.per_cpu_total(map::ERRORS)?,
             seen: SOURCES.map(|(_, hook)| object.is_attached(hook)),
             attached: unix_now(),
             _object: object,
         };
-        Ok(Built { probe: Box::new(probe), events: None })
+        Ok(Built { probe: Box::new(probe), events: Some(events) })
     });
     let is_blind = started.hooks.iter().all(|hook| hook.state != HookState::Attached);
     match started.probe {
@@ -95,7 +151,11 @@ impl Probe for HardwareErrors {
         let mut host = out.host();
         for (source, (name, _)) in SOURCES.into_iter().enumerate().filter(|(at, _)| self.seen[*at])
         {
-            for (severity, word) in SEVERITIES.into_iter().enumerate() {
+            for (severity, (word, _)) in SEVERITIES.into_iter().enumerate() {
+                // The others always tell.
+                if severity == RAS_UNKNOWN as usize && source != RAS_ARM as usize {
+                    continue;
+                }
                 let count: u64 = cpus.iter().map(|cpu| cpu.counts[source][severity]).sum();
                 let attributes = vec![
                     (&attribute::LINUX_RAS_SOURCE, Value::Static(name)),
