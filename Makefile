@@ -6,7 +6,7 @@ CARGO ?= cargo
 BINARY := target/release/huatuo-otel
 ARGS ?=
 KERNEL ?= 6.1
-TEST ?= containers engines kernel networks
+TEST ?= containers engines events_ras events_reclaim kernel networks
 
 .PHONY: help deps ready build run test lint integration lab lab-matrix fuzz bench gen otelcol
 

@@ -124,8 +124,8 @@ impl Starter {
     }
 
     fn is_disabled(&self, def: &ProbeDef) -> bool {
-        let named = |word: &String| *word == def.name || def.legacy_names.contains(&word.as_str());
-        self.config.black_list.iter().any(named)
+        let mut words = def.legacy_names.iter().chain([&def.name]);
+        words.any(|word| self.config.is_listed(word))
     }
 
     fn stopped(&self, def: &ProbeDef, state: ProbeState, reason: String, hooks: Vec<HookVerdict>) {

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::probes::memory::stall::MemoryReclaimConfig;
 use crate::probes::system::ras::RasConfig;
 
 /// A known issue: its label, and a regular expression that finds it in a stack or title.
@@ -26,7 +27,6 @@ pub struct EventTracingConfig {
     #[schemars(extend("later" = true))]
     pub softirq: SoftirqConfig,
     /// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
-    #[schemars(extend("later" = true))]
     pub memory_reclaim: MemoryReclaimConfig,
     /// `[EventTracing.NetRxLatency]`: packets that are received late.
     #[schemars(extend("later" = true))]
@@ -53,21 +53,6 @@ pub struct SoftirqConfig {
 impl Default for SoftirqConfig {
     fn default() -> Self {
         Self { disabled_threshold: 10_000_000 }
-    }
-}
-
-/// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct MemoryReclaimConfig {
-    /// Nanoseconds within one second.
-    #[schemars(range(min = 1, max = 3600000000000u64))]
-    pub blocked_threshold: u64,
-}
-
-impl Default for MemoryReclaimConfig {
-    fn default() -> Self {
-        Self { blocked_threshold: 900_000_000 }
     }
 }
 

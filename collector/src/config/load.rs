@@ -15,7 +15,7 @@ use super::document::{Document, child};
 use super::environment::{self, Env};
 use super::walk::Walk;
 
-/// HUATUO's words for collectors and tracers that have no probe in this version.
+/// HUATUO's words for collectors and tracers that have no probe of their own in this version.
 const HUATUO_WORDS: &[&str] = &[
     "arp",
     "ascend_npu",

@@ -43,7 +43,8 @@ pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Config {
-    /// Probes that are not started, by their name here or in HUATUO.
+    /// Probes that are not started, by their name here or in HUATUO; and events that are not raised
+    /// although their probe runs, by their name in HUATUO.
     #[schemars(extend("elements" = "probe"))]
     pub black_list: Vec<String>,
     /// Region of the host, e.g. `cn-beijing`. `--region` overrides it.
@@ -78,6 +79,13 @@ pub struct Config {
     /// `[RuntimeCgroup]`: what the agent itself may take.
     #[schemars(extend("later" = true))]
     pub runtime_cgroup: RuntimeCgroupConfig,
+}
+
+impl Config {
+    /// The word is in `BlackList`.
+    pub fn is_listed(&self, word: &str) -> bool {
+        self.black_list.iter().any(|listed| listed == word)
+    }
 }
 
 impl Default for Config {
