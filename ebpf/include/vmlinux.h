@@ -165,8 +165,20 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+typedef struct {
+	s64 counter;
+} atomic64_t;
+typedef atomic64_t atomic_long_t;
+
+/* In pages. */
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long max;
+};
+
 struct mem_cgroup {
 	struct cgroup_subsys_state css;
+	struct page_counter memory;
 };
 
 struct blkcg {

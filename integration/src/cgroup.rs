@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::wait_for;
 
 /// Bytes that a process may take before it is killed.
-const LIMIT: &str = "8388608";
+pub const LIMIT: &str = "8388608";
 
 /// A cgroup with little memory; removed when dropped.
 pub struct Cgroup {

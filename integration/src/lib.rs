@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
 pub use bpf::bpf_entries;
-pub use cgroup::{Cgroup, Held, Killed, container_id};
+pub use cgroup::{Cgroup, Held, Killed, LIMIT, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};
 pub use received::{Point, Received, Record};

@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use integration::{
-    Agent, Cgroup, Collector, Point, Received, bpf_entries, container_id, number, push_config,
+    Agent, Cgroup, Collector, LIMIT, Point, Received, bpf_entries, container_id, number,
+    push_config,
 };
 
 const OOM: &str = "linux.memory.oom_kill";
@@ -161,6 +162,8 @@ fn a_victim_whose_container_is_gone_at_once_is_told_of_all_the_same() {
         assert_eq!(record.resource["container.id"], id);
         assert_eq!(record.resource.get("k8s.pod.uid").is_some_and(|uid| uid == UID), is_pods);
         assert_eq!(record.attributes["linux.oom.trigger.container.id"], id);
+        // As the kernel recorded it: nobody else knows any more.
+        assert_eq!(record.attributes["linux.oom.victim.cgroup.limit"], LIMIT);
     }
     collector
         .until(|got| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use integration::{
-    Agent, Cgroup, Collector, Point, Received, Record, Tls, container_id, number, proc,
+    Agent, Cgroup, Collector, LIMIT, Point, Received, Record, Tls, container_id, number, proc,
     push_config, wait_for,
 };
 use semconv::{Instrument, MetricDef, attribute, family, metric};
@@ -64,6 +64,16 @@ fn check_record(record: &Record, container: &str, cgroup: &str) {
         ("cloudevents.event_subject", container),
     ] {
         assert_eq!(attributes[key], wanted, "{key}");
+    }
+    for party in ["victim", "trigger"] {
+        assert_eq!(attributes[&format!("linux.oom.{party}.cgroup.limit")], LIMIT, "{party}");
+        let usage: u64 = attributes[&format!("linux.oom.{party}.cgroup.usage")].parse().unwrap();
+        let limit: u64 = LIMIT.parse().unwrap();
+        assert!(usage > limit / 2 && usage <= limit, "{party}: {usage}");
+    }
+    for (key, word) in [("host", "\"MemAvailable\""), ("cgroup", "\"anon\"")] {
+        let map = &attributes[&format!("linux.oom.memory.{key}")];
+        assert!(map.contains(word), "{map}");
     }
     assert_eq!(attributes["log.record.uid"], attributes["cloudevents.event_id"]);
     assert_eq!(attributes["log.record.uid"].len(), 36);

@@ -69,6 +69,18 @@ static __always_inline void count_kill(struct task_struct *victim, u64 now_ns)
 		__sync_fetch_and_add(&count->kills, 1);
 }
 
+/* Of the task's cgroup, now: it may be gone when user space looks. */
+static __always_inline void memory_of(struct oom_memory *out, struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct mem_cgroup *memcg;
+
+	/* A mem_cgroup begins with its css (include/linux/memcontrol.h). */
+	bpf_core_read(&memcg, sizeof(memcg), &set->subsys[MEMORY_SUBSYS]);
+	out->usage = BPF_CORE_READ(memcg, memory.usage.counter);
+	out->limit = BPF_CORE_READ(memcg, memory.max);
+}
+
 static __always_inline void explain(struct oom_kill *kill)
 {
 	u32 thread = (u32)bpf_get_current_pid_tgid();
@@ -135,8 +147,10 @@ int mark_victim_raw(struct bpf_raw_tracepoint_args *ctx)
 	__builtin_memset(kill, 0, sizeof(*kill));
 	kill->time_ns = now_ns;
 	whom(&kill->victim, victim);
+	memory_of(&kill->victim_memory, victim);
 	kill->score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);
 	whom(&kill->trigger, (struct task_struct *)bpf_get_current_task());
+	memory_of(&kill->trigger_memory, (struct task_struct *)bpf_get_current_task());
 	explain(kill);
 	bpf_ringbuf_submit(kill, 0);
 	return 0;

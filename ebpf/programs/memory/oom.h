@@ -7,11 +7,19 @@
 /* No hook told why the killer ran. */
 #define OOM_CONSTRAINT_UNKNOWN -1
 
+/* Memory that a cgroup has and may have, in pages; 0 where it is not known. */
+struct oom_memory {
+	unsigned long long usage;
+	unsigned long long limit;
+};
+
 /* One kill. */
 struct oom_kill {
 	unsigned long long time_ns; /* CLOCK_BOOTTIME */
 	struct event_task victim;
 	struct event_task trigger;
+	struct oom_memory victim_memory;
+	struct oom_memory trigger_memory;
 	unsigned long long limit_cgroup_id; /* whose limit was hit; 0: the machine's, or unknown */
 	int constraint; /* enum oom_constraint, or OOM_CONSTRAINT_UNKNOWN */
 	int score_adj; /* of the victim */

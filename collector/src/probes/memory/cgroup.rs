@@ -38,7 +38,7 @@ const NAMES_OF_V2: [(&str, &str); 5] = [
 ];
 
 /// More than any machine has: 2^62 bytes.
-const UNLIMITED: u64 = 1 << 62;
+pub(super) const UNLIMITED: u64 = 1 << 62;
 
 struct CgroupMemory {
     fields: Fields,
@@ -70,7 +70,7 @@ impl Probe for CgroupMemory {
 
 /// Words of v2 with their values. On v1 only what counts the cgroups below too; limits are not
 /// statistics.
-fn words(text: &str, v1: bool) -> impl Iterator<Item = (&str, u64)> {
+pub(super) fn words(text: &str, v1: bool) -> impl Iterator<Item = (&str, u64)> {
     parse::fields(text).filter_map(move |(word, value)| {
         if !v1 {
             return Some((word, value));

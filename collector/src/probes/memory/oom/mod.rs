@@ -5,12 +5,14 @@
 //! `linux.cgroup.memory.oom_kills` of each container.
 //!
 //! The victim is described by the kernel record alone: the process and its cgroup may be gone when
-//! we read it.
+//! we read it. What else the memory was used for is read from files, right after the kill.
+
+mod snapshot;
 
 use std::sync::Arc;
 
 use ebpf::event_task::event_task;
-use ebpf::memory_oom::records::{OOM_CONSTRAINT_UNKNOWN, oom_count, oom_kill};
+use ebpf::memory_oom::records::{OOM_CONSTRAINT_UNKNOWN, oom_count, oom_kill, oom_memory};
 use ebpf::memory_oom::{OBJECT, global, map, program};
 use semconv::{AttributeDef, attribute, event, metric};
 
@@ -22,13 +24,16 @@ use crate::probes::{
     StartContext, Started, Whom, kernel_text, record,
 };
 use crate::signal::{Attribute, Event, Recorder, Severity, UnixNanos, Value};
+use snapshot::Snapshot;
+
+use super::cgroup::UNLIMITED;
 
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
     name: "memory.oom",
     legacy_names: &["oom"],
     start,
-    decoder: Some(|_| Box::new(OomDecoder)),
+    decoder: Some(|cx| Box::new(OomDecoder { snapshot: Snapshot::new(cx.fs) })),
 };
 
 const HOOKS: &[Hook] = &[
@@ -109,7 +114,9 @@ impl Probe for OomKills {
     }
 }
 
-struct OomDecoder;
+struct OomDecoder {
+    snapshot: Snapshot,
+}
 
 impl Decode for OomDecoder {
     fn decode(&mut self, bytes: &[u8], cx: &mut DecodeContext<'_>) -> Result<(), Malformed> {
@@ -120,7 +127,13 @@ impl Decode for OomDecoder {
         let resource = Arc::clone(&victim.whom.resource);
         let time = boot_to_unix(kill.time_ns);
         let body = body(&victim, &trigger, limit.as_deref());
-        let attributes = attributes(&kill, victim, trigger, limit);
+        let full = limit.clone().or_else(|| victim.cgroup_path.clone());
+        let mut attributes = attributes(&kill, victim, trigger, limit);
+        let maps = [
+            (&attribute::LINUX_OOM_MEMORY_HOST, self.snapshot.host()),
+            (&attribute::LINUX_OOM_MEMORY_CGROUP, full.and_then(|at| self.snapshot.cgroup(&at))),
+        ];
+        attributes.extend(maps.into_iter().filter_map(|(key, map)| Some((key, map?))));
         let mut event = Event::new(&event::LINUX_MEMORY_OOM_KILL, time, resource, attributes, body);
         event.severity = severity(kill.constraint);
         cx.raise(event);
@@ -177,7 +190,27 @@ fn attributes(
         (&attribute::LINUX_OOM_TRIGGER_CGROUP_PATH, trigger.cgroup_path),
     ];
     out.extend(texts.into_iter().filter_map(|(key, text)| Some((key, Value::Str(text?)))));
+    out.extend(memory(
+        &kill.victim_memory,
+        [&attribute::LINUX_OOM_VICTIM_CGROUP_USAGE, &attribute::LINUX_OOM_VICTIM_CGROUP_LIMIT],
+    ));
+    out.extend(memory(
+        &kill.trigger_memory,
+        [&attribute::LINUX_OOM_TRIGGER_CGROUP_USAGE, &attribute::LINUX_OOM_TRIGGER_CGROUP_LIMIT],
+    ));
     out
+}
+
+/// Usage and limit of a cgroup in bytes, where they are known and there is one.
+fn memory(
+    pages: &oom_memory,
+    [usage, limit]: [&'static AttributeDef; 2],
+) -> impl Iterator<Item = Attribute> {
+    let page_size = rustix::param::page_size() as u64;
+    [(usage, pages.usage), (limit, pages.limit)].into_iter().filter_map(move |(key, pages)| {
+        let bytes = pages.checked_mul(page_size).filter(|bytes| (1..UNLIMITED).contains(bytes))?;
+        Some((key, Value::Int(bytes.try_into().ok()?)))
+    })
 }
 
 /// Inode numbers of kernfs stay far below 2^63.
