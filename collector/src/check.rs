@@ -82,6 +82,7 @@ mod tests {
             purpose: "",
             state: HookState::Attached,
             way: Some(Way::TpBtf),
+            size: None,
             reason: String::new(),
         };
         let stopped = ProbeVerdict::stopped("cpu.runqlat", state, reason.to_owned(), vec![hook]);

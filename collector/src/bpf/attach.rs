@@ -8,6 +8,7 @@ use aya::{Btf, Ebpf};
 use aya_obj::btf::BtfKind;
 use serde::Serialize;
 
+use super::stats::ProgramSize;
 use crate::cause::io_cause;
 use crate::kernel::KernelSupport;
 
@@ -103,6 +104,8 @@ pub struct HookVerdict {
     pub state: HookState,
     /// The way that was taken.
     pub way: Option<Way>,
+    /// The program that runs there.
+    pub size: Option<ProgramSize>,
     /// Why no way could be taken; empty when attached.
     pub reason: String,
 }
@@ -133,6 +136,7 @@ pub(super) fn attach(
         purpose: hook.purpose,
         state: HookState::Unsupported,
         way: None,
+        size: None,
         reason: String::new(),
     };
     let mut reasons = Vec::new();
@@ -144,6 +148,8 @@ pub(super) fn attach(
             Ok(()) => {
                 verdict.state = HookState::Attached;
                 verdict.way = Some(twin.way);
+                let program = ebpf.program(twin.program);
+                verdict.size = program.and_then(|found| ProgramSize::of(twin.program, found));
                 return verdict;
             }
             Err(refusal) => {

@@ -14,4 +14,4 @@ pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
 pub use map::{CgroupTable, MapError, PerCpuTotal, Record, Table, possible_cpus};
 pub use object::{Global, KernelTypes, LoadError, Object, Plan, WalkError};
 pub use ring::RingSource;
-pub use stats::{ProgramStats, RunStats, StatsSwitch};
+pub use stats::{ProgramSize, ProgramStats, RunStats, StatsSwitch};

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use aya::Ebpf;
 use aya::programs::{Program, ProgramFd};
 use aya::sys::{Stats, enable_stats};
+use serde::Serialize;
 
 use super::attach::first_line;
 
@@ -20,6 +21,29 @@ impl StatsSwitch {
         enable_stats(Stats::RunTime)
             .map(Self)
             .map_err(|error| first_line(&format!("{error}: {}", error.io_error)))
+    }
+}
+
+/// How much of a program there is, to the kernel that loaded it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProgramSize {
+    /// Its name in the object.
+    pub program: &'static str,
+    /// Instructions as the verifier left them; instructions of 16 bytes count twice.
+    pub instructions: u32,
+    /// Steps that the verifier took; since Linux 5.16.
+    pub verified_instructions: Option<u32>,
+}
+
+impl ProgramSize {
+    /// `None` for one that is not loaded. Source: `struct bpf_prog_info` (include/uapi/linux/bpf.h).
+    pub(super) fn of(name: &'static str, program: &Program) -> Option<Self> {
+        let info = program.info().ok()?;
+        Some(Self {
+            program: name,
+            instructions: info.size_translated()? / 8,
+            verified_instructions: info.verified_instruction_count(),
+        })
     }
 }
 

@@ -175,6 +175,7 @@ mod tests {
             purpose: "",
             state,
             way: None,
+            size: None,
             reason: "raw_tp: no such tracepoint".to_owned(),
         }
     }
