@@ -202,6 +202,20 @@ struct request_queue {
 	struct gendisk *disk;
 };
 
+struct kobject {
+	struct kobject *parent;
+};
+
+struct device {
+	struct kobject kobj;
+	u32 devt;
+};
+
+/* Until v5.14 a queue knows its disk only as its parent in sysfs. */
+struct request_queue___kobj {
+	struct kobject kobj;
+};
+
 struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags;

@@ -251,10 +251,25 @@ int block_rq_complete_raw(struct bpf_raw_tracepoint_args *ctx)
 	return complete(&done);
 }
 
+static __always_inline u32 device_of(struct request_queue *queue)
+{
+	struct request_queue___kobj *old = (void *)queue;
+	struct gendisk *disk;
+	void *parent;
+
+	if (bpf_core_field_exists(queue->disk)) {
+		disk = BPF_CORE_READ(queue, disk);
+		return number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
+	}
+	/* blk_register_queue, block/blk-sysfs.c */
+	parent = BPF_CORE_READ(old, kobj.parent);
+	parent -= bpf_core_field_offset(struct device, kobj);
+	return BPF_CORE_READ((struct device *)parent, devt);
+}
+
 static __always_inline int freeze(struct request_queue *queue)
 {
-	struct gendisk *disk = BPF_CORE_READ(queue, disk);
-	u32 device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
+	u32 device = device_of(queue);
 	u64 one = 1, *freezes_of;
 
 	freezes_of = bpf_map_lookup_elem(&freezes, &device);
