@@ -2,9 +2,11 @@
 //! The real OpenTelemetry Collector, which writes what it receives into files.
 
 use std::fs::{self, File};
+use std::mem::take;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -52,6 +54,7 @@ impl Tls {
 pub struct Collector {
     child: Child,
     folder: TempDir,
+    received: Mutex<Received>,
     /// Its port for gRPC.
     pub grpc: u16,
     /// Its port for HTTP.
@@ -106,7 +109,8 @@ impl Collector {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let collector = Self { child, folder, grpc, http };
+        let received = Mutex::default();
+        let collector = Self { child, folder, received, grpc, http };
         wait_for(Duration::from_secs(30), || {
             TcpStream::connect(("127.0.0.1", grpc))?;
             Ok(TcpStream::connect(("127.0.0.1", http))?)
@@ -122,13 +126,32 @@ impl Collector {
 
     /// What it received so far.
     pub fn received(&self) -> Result<Received> {
-        Received::read(self.folder.path())
+        let received = self.caught_up()?;
+        self.keep(received.clone());
+        Ok(received)
     }
 
     /// What it received, once `wanted` has an answer from it.
     pub fn until<T>(&self, wanted: impl Fn(&Received) -> Result<T>) -> Result<T> {
-        wait_for(Duration::from_secs(20), || wanted(&self.received()?))
-            .with_context(|| format!("the Collector says: {}", self.log()))
+        wait_for(Duration::from_secs(20), || {
+            let received = self.caught_up()?;
+            // It may ask for everything itself.
+            let answer = wanted(&received);
+            self.keep(received);
+            answer
+        })
+        .with_context(|| format!("the Collector says: {}", self.log()))
+    }
+
+    /// What was kept, with what is new; nothing is kept until it is given back.
+    fn caught_up(&self) -> Result<Received> {
+        let mut received = take(&mut *self.received.lock().unwrap_or_else(PoisonError::into_inner));
+        received.catch_up(self.folder.path())?;
+        Ok(received)
+    }
+
+    fn keep(&self, received: Received) {
+        *self.received.lock().unwrap_or_else(PoisonError::into_inner) = received;
     }
 }
 

@@ -2,7 +2,8 @@
 //! What a Collector received, as its file exporter wrote it (OTLP/JSON, one request per line).
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use serde_json::Value as Json;
 pub type Attributes = BTreeMap<String, String>;
 
 /// Everything received.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Received {
     /// Data points.
     pub points: Vec<Point>,
@@ -20,6 +21,8 @@ pub struct Received {
     pub records: Vec<Record>,
     /// Names of spans.
     pub spans: Vec<String>,
+    /// Bytes of each file that are in here.
+    read: [u64; 3],
 }
 
 /// One data point with what stands around it.
@@ -77,22 +80,20 @@ pub struct Record {
 }
 
 impl Received {
-    /// Reads `metrics.json`, `logs.json` and `traces.json` of a folder, as far as they are written.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let mut all = Self { points: Vec::new(), records: Vec::new(), spans: Vec::new() };
-        each(
-            folder,
-            "metrics.json",
-            ["resourceMetrics", "scopeMetrics"],
-            |resource, scope, group| {
-                for metric in list(&group["metrics"]) {
-                    all.points.extend(points(resource, scope, metric));
-                }
-            },
-        )?;
-        each(folder, "logs.json", ["resourceLogs", "scopeLogs"], |resource, scope, group| {
+    /// Adds what is new in `metrics.json`, `logs.json` and `traces.json` of a folder, as far as it is
+    /// written. Read from the start each time they would take minutes in emulation.
+    pub fn catch_up(&mut self, folder: &Path) -> Result<()> {
+        let [metrics, logs, traces] = &mut self.read;
+        let file = folder.join("metrics.json");
+        each(&file, metrics, ["resourceMetrics", "scopeMetrics"], |resource, scope, group| {
+            for metric in list(&group["metrics"]) {
+                self.points.extend(points(resource, scope, metric));
+            }
+        })?;
+        let file = folder.join("logs.json");
+        each(&file, logs, ["resourceLogs", "scopeLogs"], |resource, scope, group| {
             for record in list(&group["logRecords"]) {
-                all.records.push(Record {
+                self.records.push(Record {
                     resource: resource.clone(),
                     scope: scope.to_owned(),
                     event_name: text(&record["eventName"]),
@@ -103,10 +104,10 @@ impl Received {
                 });
             }
         })?;
-        each(folder, "traces.json", ["resourceSpans", "scopeSpans"], |_, _, group| {
-            all.spans.extend(list(&group["spans"]).iter().map(|span| text(&span["name"])));
-        })?;
-        Ok(all)
+        let file = folder.join("traces.json");
+        each(&file, traces, ["resourceSpans", "scopeSpans"], |_, _, group| {
+            self.spans.extend(list(&group["spans"]).iter().map(|span| text(&span["name"])));
+        })
     }
 
     /// Points of a metric, oldest first.
@@ -129,17 +130,21 @@ impl Received {
     }
 }
 
-/// Visits the groups of a file: resource, scope, and what is in it.
+/// Visits the groups of a file behind what was `read`: resource, scope, and what is in it.
 fn each(
-    folder: &Path,
-    file: &str,
+    path: &Path,
+    read: &mut u64,
     [by_resource, by_scope]: [&str; 2],
     mut visit: impl FnMut(&Attributes, &str, &Json),
 ) -> Result<()> {
-    let Ok(lines) = fs::read_to_string(folder.join(file)) else { return Ok(()) };
+    let Ok(mut file) = File::open(path) else { return Ok(()) };
+    file.seek(SeekFrom::Start(*read))?;
+    let mut new = Vec::new();
+    file.read_to_end(&mut new)?;
     // The last line may be half written.
-    for line in lines.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let request: Json = serde_json::from_str(line)?;
+    for line in new.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        *read += line.len() as u64;
+        let request: Json = serde_json::from_slice(line)?;
         for resource in list(&request[by_resource]) {
             let attributes = attributes(&resource["resource"]);
             for scope in list(&resource[by_scope]) {
