@@ -7,6 +7,7 @@ mod bpf;
 mod cgroup;
 mod collector;
 mod engine;
+pub mod expectations;
 mod received;
 mod watch;
 
