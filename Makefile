@@ -6,7 +6,8 @@ CARGO ?= cargo
 BINARY := target/release/huatuo-otel
 ARGS ?=
 KERNEL ?= 6.1
-TEST ?= containers engines events_ras events_reclaim kernel networks
+EVENTS = $(patsubst integration/tests/%.rs,%,$(wildcard integration/tests/events_*.rs))
+TEST ?= lab_faults containers engines kernel networks $(EVENTS)
 
 .PHONY: help deps ready build run test lint integration lab lab-matrix fuzz bench gen otelcol
 
@@ -35,13 +36,13 @@ lint: ready ## format, clippy, licences, sources
 integration: build otelcol ## the agent on this kernel with a real Collector and Prometheus; needs root
 	$(CARGO) test --locked -p integration -- --test-threads=1 --nocapture
 
-lab: build otelcol ## tests on a booted Debian kernel; KERNEL=6.1 TEST="containers engines"
+lab: build otelcol ## tests on a booted Debian kernel; KERNEL=6.1 TEST="kernel networks", or TEST=
 	$(CARGO) run --locked -p integration --bin lab -- $(KERNEL) $(TEST)
 
 lab-matrix: build otelcol ## the same on every kernel of integration/kernels.toml
-	for kernel in $$(sed -n 's/^version = "\(.*\)"/\1/p' integration/kernels.toml); do \
-		$(CARGO) run --locked -p integration --bin lab -- $$kernel $(TEST) || exit 1; \
-	done
+	@failed=; for kernel in $$(sed -n 's/^version = "\(.*\)"/\1/p' integration/kernels.toml); do \
+		$(CARGO) run --locked -p integration --bin lab -- $$kernel $(TEST) || failed+=" $$kernel"; \
+	done; [ -z "$$failed" ] || { echo "lab: failed on$$failed"; exit 1; }
 
 fuzz: ready ## what comes from outside, in random shapes; SECONDS_EACH=600 for longer
 	@.ci/deps.sh fuzz

@@ -8,6 +8,7 @@ mod cgroup;
 mod collector;
 mod engine;
 pub mod expectations;
+pub mod lab;
 mod received;
 mod watch;
 
@@ -31,11 +32,6 @@ pub use watch::Watch;
 /// How many times slower than a usual machine this one is: `HUATUO_TEST_SLOWNESS`, for emulation.
 pub fn slowness() -> u32 {
     std::env::var("HUATUO_TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
-/// Set by the lab: what can only be there has to be.
-pub fn in_lab() -> bool {
-    std::env::var_os("HUATUO_LAB").is_some()
 }
 
 /// Asks until `ask` has an answer, for at most `patience` on a usual machine. The last refusal is

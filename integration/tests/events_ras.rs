@@ -10,7 +10,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use integration::{Agent, Collector, Point, Received, in_lab, push_config, wait_for};
+use integration::lab::is_elsewhere;
+use integration::{Agent, Collector, Point, Received, push_config, wait_for};
 use serde_json::Value as Json;
 
 const EVENT: &str = "linux.ras.error";
@@ -41,8 +42,7 @@ fn counted(got: &Received, severity: &str) -> Option<f64> {
 
 #[test]
 fn a_machine_check_is_counted_and_told_with_its_registers() {
-    if !in_lab() {
-        println!("not here: needs the module mce-inject; `make lab TEST=events_ras` has it");
+    if is_elsewhere("events_ras", "the module mce-inject") {
         return;
     }
     // Debug files of the module.

@@ -9,8 +9,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use integration::lab::in_lab;
 use integration::{
-    Agent, Cgroup, Collector, Received, Record, container_id, in_lab, push_config, wait_for,
+    Agent, Cgroup, Collector, Received, Record, container_id, push_config, wait_for,
 };
 use serde_json::Value as Json;
 

@@ -9,9 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use integration::{
-    Agent, Cgroup, Collector, Point, Received, container_id, in_lab, proc, push_config,
-};
+use integration::lab::in_lab;
+use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc, push_config};
 
 /// An agent that pushes to a Collector every second.
 fn pushing(collector: &Collector) -> Agent {
@@ -158,13 +157,10 @@ fn block_requests_are_counted_and_timed_as_the_disk_does() {
 
 #[test]
 fn requests_to_a_disk_that_takes_30_ms_are_in_their_bucket() {
-    if !in_lab() {
-        println!("not here: needs the module null_blk; `make lab TEST=kernel` has it");
+    if is_elsewhere("kernel", "the module null_blk") {
         return;
     }
-    let options = ["nr_devices=1", "queue_mode=2", "irqmode=2", "completion_nsec=30000000"];
-    let loaded = Command::new("modprobe").arg("null_blk").args(options).status().unwrap();
-    assert!(loaded.success(), "null_blk");
+    modprobe("null_blk nr_devices=1 queue_mode=2 irqmode=2 completion_nsec=30000000").unwrap();
     let collector = Collector::start(None).unwrap();
     let agent = pushing(&collector);
     let id = container_id(0xb2);

@@ -2,68 +2,125 @@
 //! Boots a kernel in QEMU, by software emulation: hardware virtualisation is not everywhere.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use integration::installed;
+use integration::{installed, root};
 
-use super::image;
 use super::kernel::Kernel;
+use super::monitor;
+use super::qemu::Files;
 
-/// Runs `script` on the kernel; what it printed. It is printed as it comes, too.
-pub fn run(kernel: &Kernel, script: &str, patience: Duration) -> Result<String> {
+/// How long a guest may say nothing. The slowest test takes some five minutes in emulation.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a guest left.
+pub struct Run {
+    /// What it printed.
+    pub output: String,
+    /// What it wrote to `/out/check.json`.
+    pub check: String,
+}
+
+/// Runs `script` on the kernel; what it prints is printed as it comes.
+pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
     let folder = tempfile::tempdir()?;
-    let out = folder.path().join("out");
-    fs::create_dir(&out)?;
-    fs::write(out.join("script"), script)?;
-    let first_root = folder.path().join("first-root");
-    image::first_root(kernel, &first_root)?;
-    let console = folder.path().join("console");
-    let mut qemu = Command::new(installed("qemu-system-x86_64")?)
-        .args(arguments(kernel, &first_root, &out, &console))
+    let files = Arc::new(Files::new(folder.path(), kernel, script)?);
+    // Ends with the lab, however that ends.
+    let mut qemu = Command::new(installed("setpriv")?)
+        .args(["--pdeathsig", "KILL"])
+        .arg(installed("qemu-system-x86_64")?)
+        .args(files.arguments(kernel))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(File::create(folder.path().join("complaints"))?)
+        .stderr(File::create(files.complaints())?)
         .spawn()?;
-    let lines = BufReader::new(qemu.stdout.take().context("no pipe")?).lines();
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            let _ = sender.send(line);
-        }
-    });
-    let end = Instant::now() + patience;
+    let pieces = pieces(qemu.stdout.take().context("no pipe")?);
+    let for_guest = Arc::clone(&files);
+    // It ends with QEMU, whose end is judged below.
+    std::thread::spawn(move || monitor::serve(&for_guest));
     let mut output = String::new();
     loop {
-        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) => {
-                println!("{line}");
-                output.push_str(line.trim_end());
-                output.push('\n');
+        match pieces.recv_timeout(PATIENCE) {
+            Ok(piece) => {
+                let text = String::from_utf8_lossy(&piece).replace('\r', "");
+                print!("{text}");
+                stdout().flush()?;
+                output.push_str(&text);
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                qemu.kill()?;
-                qemu.wait()?;
-                bail!(
-                    "the guest took over {} s; it said last: {}",
-                    patience.as_secs(),
-                    tail(&console)
-                );
+                return Err(stands_still(&mut qemu, &files, kernel, &output)?);
             }
         }
     }
     if !qemu.wait()?.success() {
-        bail!("QEMU: {}", fs::read_to_string(folder.path().join("complaints"))?);
+        bail!("QEMU: {}", fs::read_to_string(files.complaints())?);
     }
-    if output.is_empty() {
-        bail!("the guest said nothing; its console: {}", tail(&console));
+    let kept = keep(&files, kernel, &output)?;
+    if !output.contains("guest: end") {
+        let (said, console) = (last_line(&output), tail(&files.console()));
+        bail!("the guest died after {said:?}; {} has its console: {console}", kept.display());
     }
-    Ok(output)
+    let check = fs::read_to_string(files.out().join("check.json")).unwrap_or_default();
+    Ok(Run { output, check })
+}
+
+/// Output as it comes: the name of a test is there before it ends, without the end of its line.
+fn pieces(mut pipe: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut room = vec![0; 1 << 16];
+        while let Ok(length) = pipe.read(&mut room) {
+            if length == 0 || sender.send(room[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Ends a guest that stands still, and says what it did last.
+fn stands_still(
+    qemu: &mut Child,
+    files: &Files,
+    kernel: &Kernel,
+    output: &str,
+) -> Result<anyhow::Error> {
+    println!("\nlab: nothing for {} s; asks the guest what it does", PATIENCE.as_secs());
+    let registers =
+        monitor::last_words(files).unwrap_or_else(|error| format!("no answer: {error:#}"));
+    qemu.kill()?;
+    qemu.wait()?;
+    let kept = keep(files, kernel, output)?;
+    fs::write(kept.join("registers"), &registers)?;
+    let at: Vec<&str> = registers.lines().filter(|line| line.starts_with("RIP=")).collect();
+    Ok(anyhow::anyhow!(
+        "the guest stood still after {:?}\nCPUs: {}\n{} has the registers, the output and the \
+         console, with what every task did; the console ends with: {}",
+        last_line(output),
+        at.join(" | "),
+        kept.display(),
+        tail(&files.console()),
+    ))
+}
+
+/// Where the console and the output of a run are kept, until the next one on this kernel.
+fn keep(files: &Files, kernel: &Kernel, output: &str) -> Result<PathBuf> {
+    let folder = root().join("target/lab").join(&kernel.release);
+    fs::create_dir_all(&folder)?;
+    fs::copy(files.console(), folder.join("console"))?;
+    fs::write(folder.join("output"), output)?;
+    Ok(folder)
+}
+
+fn last_line(output: &str) -> &str {
+    output.lines().last().unwrap_or_default()
 }
 
 fn tail(console: &Path) -> String {
@@ -71,34 +128,4 @@ fn tail(console: &Path) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
-}
-
-fn arguments(kernel: &Kernel, first_root: &Path, out: &Path, console: &Path) -> Vec<String> {
-    let share = |path: &Path, tag: &str, options: &str| {
-        let path = path.display();
-        let options = format!("mount_tag={tag},security_model=none,multidevs=remap{options}");
-        ["-virtfs".to_owned(), format!("local,path={path},{options}")]
-    };
-    let append = "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on no_timer_check \
-                  tsc=reliable net.ifnames=0";
-    let modules = kernel.folder.join("lib/modules").join(&kernel.release);
-    let plain = [
-        ["-machine", "q35"],
-        ["-accel", "tcg,thread=multi"],
-        ["-cpu", "max"],
-        ["-smp", "2"],
-        ["-m", "3G"],
-        ["-display", "none"],
-        ["-append", append],
-    ];
-    let mut all: Vec<String> = plain.concat().into_iter().map(str::to_owned).collect();
-    all.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
-    all.extend(["-kernel".to_owned(), kernel.folder.join("vmlinux").display().to_string()]);
-    all.extend(["-initrd".to_owned(), first_root.display().to_string()]);
-    all.extend(["-serial".to_owned(), format!("file:{}", console.display())]);
-    all.extend(["-serial".to_owned(), "file:/dev/stdout".to_owned()]);
-    all.extend(share(out, "out", ""));
-    all.extend(share(Path::new("/"), "host", ",readonly=on"));
-    all.extend(share(&modules, "modules", ",readonly=on"));
-    all
 }

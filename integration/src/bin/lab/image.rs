@@ -75,6 +75,9 @@ echo +memory +cpu +io +pids > /root/sys/fs/cgroup/cgroup.subtree_control
 mount -t tracefs trace /root/sys/kernel/tracing
 mount -t bpf bpf /root/sys/fs/bpf
 mount -t securityfs security /root/sys/kernel/security
+mount -t debugfs debug /root/sys/kernel/debug
+# A request to the monitor is a line, and so is its answer, for which 25 s are enough.
+stty -F /root/dev/ttyS2 raw -echo min 0 time 250
 ip link set lo up; hostname lab
 chroot /root /bin/sh /out/script > /root/dev/ttyS1 2>&1 < /root/dev/null
 sync; reboot -f

@@ -2,28 +2,16 @@
 //! Kernels of Debian, fetched by apt with state of its own: it checks the signature of the suite and
 //! the hash of each package, and this machine's packages are left alone.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use integration::expectations::{Catalogue, Entry};
 
 use super::image;
 
-const CATALOGUE: &str = include_str!("../../../kernels.toml");
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
-#[derive(Deserialize)]
-struct Catalogue {
-    kernel: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    version: String,
-    suites: Vec<String>,
-}
 
 /// A kernel that can be booted.
 pub struct Kernel {
@@ -35,13 +23,18 @@ pub struct Kernel {
 
 /// The kernel of this version; fetched where it is not there yet.
 pub fn fetched(version: &str) -> Result<Kernel> {
-    let catalogue: Catalogue = toml::from_str(CATALOGUE)?;
-    let entry = catalogue.kernel.into_iter().find(|entry| entry.version == version);
-    let entry = entry.with_context(|| format!("{version} is not in integration/kernels.toml"))?;
-    let folder = cache()?.join(version);
+    let catalogue = Catalogue::read()?;
+    let entry = catalogue.entry(version)?;
+    let cache = cache()?;
+    let folder = cache.join(version);
+    // Another lab may fetch the same kernel now; the lock ends with this file.
+    fs::create_dir_all(&cache)?;
+    let lock = File::create(cache.join(format!("{version}.lock")))?;
+    lock.lock()?;
     if !folder.join("release").exists() {
-        fetch(&entry, &folder)?;
+        fetch(entry, &folder)?;
     }
+    drop(lock);
     Ok(Kernel { release: fs::read_to_string(folder.join("release"))?, folder })
 }
 
@@ -54,8 +47,10 @@ fn cache() -> Result<PathBuf> {
 
 fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
     println!("lab: fetches Linux {}", entry.version);
-    let work = folder.with_extension("new");
-    let _ = fs::remove_dir_all(&work);
+    // Beside it, so that it can be renamed; removed where something fails.
+    let beside = folder.parent().context("a cache without a parent")?;
+    let temporary = tempfile::tempdir_in(beside)?;
+    let work = temporary.path();
     let apt = Apt::new(&work.join("apt"), &entry.suites)?;
     let image = apt.newest_image(&entry.version)?;
     let release = image.trim_start_matches("linux-image-").to_owned();
@@ -69,11 +64,11 @@ fn fetch(entry: &Entry, folder: &Path) -> Result<()> {
     fs::write(work.join("vmlinux"), image::unpacked(&fs::read(compressed)?)?)?;
     fs::create_dir_all(work.join("lib/modules"))?;
     fs::rename(&modules, work.join("lib/modules").join(&release))?;
-    run(Command::new("depmod").arg("-b").arg(&work).arg(&release))?;
+    run(Command::new("depmod").arg("-b").arg(work).arg(&release))?;
     fs::remove_dir_all(&root)?;
     fs::remove_dir_all(work.join("apt"))?;
     fs::write(work.join("release"), release)?;
-    fs::rename(&work, folder)?;
+    fs::rename(work, folder)?;
     Ok(())
 }
 

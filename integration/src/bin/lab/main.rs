@@ -1,33 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The lab: `make lab KERNEL=6.1 TEST="containers engines networks"` runs tests of this crate on a
-//! Debian kernel that is booted in QEMU. The guest's root is this machine's, read-only under a
-//! memory overlay, so that the binaries built here run there. Needs root, for its own folders only.
+//! The lab: `make lab KERNEL=6.1 TEST="containers engines networks"` compares what the agent finds
+//! on a Debian kernel that is booted in QEMU with what is expected, and runs tests of this crate on
+//! it. The guest's root is this machine's, read-only under a memory overlay, so that the binaries
+//! built here run there. Needs root, for its own folders only. See docs/lab.md.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells what it does")]
 
 mod boot;
+mod expected;
 mod image;
 mod kernel;
+mod monitor;
+mod qemu;
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-
-/// For all tests of one run; emulation is some twenty times slower than the machine.
-const PATIENCE: Duration = Duration::from_secs(1500);
+use anyhow::{Context, Result};
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let version = args.next().context("usage: lab KERNEL TEST...")?;
+    let version = args.next().context("usage: lab KERNEL [TEST...]")?;
     let names: Vec<String> = args.collect();
-    ensure!(!names.is_empty(), "usage: lab KERNEL TEST...");
     let begin = Instant::now();
     let kernel = kernel::fetched(&version)?;
-    let binaries = tests::built(&names)?;
+    let folder = tempfile::tempdir()?;
+    let agent = tests::agent(folder.path())?;
+    let programs = tests::built(&names, folder.path())?;
     println!("lab: {} is there after {:.0} s", kernel.release, begin.elapsed().as_secs_f64());
     let begin = Instant::now();
-    let output = boot::run(&kernel, &tests::script(&binaries), PATIENCE)?;
+    let run = boot::run(&kernel, &tests::script(&agent, &programs))?;
     println!("lab: {} ran for {:.0} s", kernel.release, begin.elapsed().as_secs_f64());
-    tests::judge(&output, binaries.len())
+    let as_expected = expected::judge(&version, &run.check);
+    tests::judge(&run.output, &programs)?;
+    as_expected
 }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The scratch disk, made slow or frozen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use super::kernel::Setting;
+use super::{modprobe, monitor, shell};
+use crate::wait_for;
+
+/// What QEMU calls it.
+const DRIVE: &str = "scratch";
+
+/// Where the scratch disk is: 512 MiB, empty or with what the last test left.
+pub fn scratch_disk() -> Result<&'static Path> {
+    modprobe("virtio_blk")?;
+    let path = Path::new("/dev/vda");
+    ensure!(path.exists(), "no {}", path.display());
+    Ok(path)
+}
+
+/// A new ext4 on the scratch disk; unmounted when dropped.
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    /// Makes and mounts it.
+    pub fn mounted() -> Result<Self> {
+        modprobe("ext4")?;
+        let (disk, folder) = (scratch_disk()?.display(), tempfile::tempdir()?);
+        shell(&format!("mkfs.ext4 -qF {disk} && mount {disk} {}", folder.path().display()))?;
+        Ok(Self(folder))
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = shell(&format!("umount {}", self.path().display()));
+    }
+}
+
+/// A task that waits uninterruptibly, as its file system is frozen; both go on when dropped.
+pub struct HungTask {
+    writer: Child,
+    scratch: Scratch,
+    _timeout: Setting,
+}
+
+impl HungTask {
+    /// The kernel tells of tasks that wait for over this many seconds from then on; those it tells of
+    /// have waited for up to twice as long.
+    pub fn new(seconds: u32) -> Result<Self> {
+        let scratch = Scratch::mounted()?;
+        let timeout = "/proc/sys/kernel/hung_task_timeout_secs";
+        let timeout = Setting::new(timeout, &seconds.to_string())?;
+        let folder = scratch.path();
+        shell(&format!("fsfreeze -f {}", folder.display()))?;
+        let mut write = Command::new("dd");
+        write.args(["if=/dev/zero", "count=1", "status=none"]);
+        write.arg(format!("of={}", folder.join("blocked").display())).stderr(Stdio::null());
+        let hung = Self { writer: write.spawn()?, scratch, _timeout: timeout };
+        wait_for(Duration::from_secs(5), || {
+            let status = fs::read_to_string(format!("/proc/{}/status", hung.pid()))?;
+            ensure!(status.contains("\nState:\tD"), "the writer does not wait");
+            Ok(())
+        })?;
+        Ok(hung)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.writer.id()
+    }
+}
+
+impl Drop for HungTask {
+    fn drop(&mut self) {
+        let _ = shell(&format!("fsfreeze -u {}", self.scratch.path().display()));
+        let _ = self.writer.wait();
+    }
+}
+
+/// The scratch disk behind the device mapper, which holds back each read; removed when dropped.
+pub struct SlowDisk {
+    /// Its device file.
+    pub path: PathBuf,
+}
+
+impl SlowDisk {
+    /// Reads take this long at least.
+    pub fn new(delay: Duration) -> Result<Self> {
+        modprobe("dm-delay")?;
+        let (disk, delay) = (scratch_disk()?.display(), delay.as_millis());
+        let size = shell(&format!("blockdev --getsz {disk}"))?;
+        let table = format!("0 {size} delay {disk} 0 {delay}");
+        shell(&format!("dmsetup create --noudevsync slow --table '{table}'"))?;
+        let name = shell("dmsetup info -c --noheadings -o blkdevname slow")?;
+        Ok(Self { path: Path::new("/dev").join(name) })
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        let _ = shell("dmsetup remove --noudevsync slow");
+    }
+}
+
+/// The scratch disk with few requests a second; as fast as before when dropped.
+pub struct Throttled;
+
+impl Throttled {
+    /// QEMU holds back what is over.
+    pub fn to(requests_per_second: u32) -> Result<Self> {
+        scratch_disk()?;
+        throttle(requests_per_second).context("throttle")?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Throttled {
+    fn drop(&mut self) {
+        let _ = throttle(0);
+    }
+}
+
+/// Bytes a second, of reads, of writes; requests, of reads, of writes: 0 is no limit.
+fn throttle(requests: u32) -> Result<()> {
+    monitor(&format!("block_set_io_throttle {DRIVE} 0 0 0 {requests} 0 0")).map(drop)
+}

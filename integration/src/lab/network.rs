@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's network card: a real driver (e1000e), and a cable that leads nowhere.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::UdpSocket;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{modprobe, monitor, shell};
+use crate::wait_for;
+
+const DRIVER: &str = "e1000e";
+
+/// The card, up; without its driver again when dropped, which a hang leaves in disorder.
+pub struct Nic {
+    /// Its interface.
+    pub name: String,
+}
+
+impl Nic {
+    /// Loads its driver, and waits for the carrier.
+    pub fn up() -> Result<Self> {
+        // By plain interrupts: QEMU before 8.1 keeps later messages of a kind (MSI-X) to itself.
+        modprobe(&format!("{DRIVER} IntMode=0"))?;
+        let nic = wait_for(Duration::from_secs(5), || {
+            Ok(Self { name: interface()?.context("e1000e has no interface")? })
+        })?;
+        shell(&format!("ip link set {} up", nic.name))?;
+        nic.plug(true)?;
+        Ok(nic)
+    }
+
+    /// Plugs its cable, or pulls it; until the kernel has seen it.
+    pub fn plug(&self, plugged: bool) -> Result<()> {
+        monitor(&format!("set_link nic0 {}", if plugged { "on" } else { "off" }))?;
+        wait_for(Duration::from_secs(6), || {
+            let path = format!("/sys/class/net/{}/carrier", self.name);
+            let carrier = fs::read_to_string(&path)?.trim() == "1";
+            ensure!(carrier == plugged, "the carrier does not change");
+            Ok(())
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/sys/class/net/{}/device/{name}", self.name))
+    }
+}
+
+impl Drop for Nic {
+    fn drop(&mut self) {
+        let _ = monitor("set_link nic0 on");
+        let _ = shell(&format!("modprobe -r {DRIVER}"));
+    }
+}
+
+fn interface() -> Result<Option<String>> {
+    for entry in fs::read_dir("/sys/class/net")? {
+        let path = entry?.path();
+        let driver = fs::read_link(path.join("device/driver")).unwrap_or_default();
+        if driver.ends_with(DRIVER) {
+            let name = path.file_name().unwrap_or_default();
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The card with its access to memory taken away: it sends nothing, and its driver is not told.
+/// Given back when dropped.
+pub struct TransmitHang {
+    /// The card.
+    pub nic: Nic,
+    config: File,
+    before: [u8; 1],
+}
+
+/// Offset of the command register in a PCI device's configuration, and its bit for access to memory.
+const COMMAND: u64 = 4;
+const BUS_MASTER: u8 = 1 << 2;
+
+impl TransmitHang {
+    /// Sends some datagrams that stay. The kernel complains after five seconds (`watchdog_timeo` of
+    /// the driver), and again after each reset of the card.
+    pub fn new() -> Result<Self> {
+        let nic = Nic::up()?;
+        let name = &nic.name;
+        shell(&format!(
+            "ip addr add 10.7.0.1/24 dev {name} && \
+             ip neigh replace 10.7.0.2 lladdr 02:00:00:00:00:02 dev {name}"
+        ))?;
+        let config = OpenOptions::new().read(true).write(true).open(nic.file("config"))?;
+        let mut before = [0];
+        config.read_exact_at(&mut before, COMMAND)?;
+        config.write_all_at(&[before[0] & !BUS_MASTER], COMMAND)?;
+        let hang = Self { nic, config, before };
+        let socket = UdpSocket::bind("10.7.0.1:0")?;
+        socket.set_nonblocking(true)?;
+        for _ in 0..20 {
+            socket.send_to(b"stays", "10.7.0.2:9")?;
+        }
+        Ok(hang)
+    }
+}
+
+impl Drop for TransmitHang {
+    fn drop(&mut self) {
+        let _ = self.config.write_all_at(&self.before, COMMAND);
+    }
+}
