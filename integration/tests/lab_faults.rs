@@ -67,7 +67,7 @@ fn an_error_of_a_device_is_told_with_its_name() {
     if elsewhere() {
         return;
     }
-    let line = told("ras:aer_event", || aer_by_monitor("pcie0", "COMP_TIME"));
+    let line = told("ras:aer_event", || aer_by_monitor("port0", "COMP_TIME"));
     assert!(line.contains("Completion Timeout"), "{line}");
 }
 

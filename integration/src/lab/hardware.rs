@@ -14,7 +14,8 @@ const CORRECTED: &str = "0x9400000000000151";
 
 /// An uncorrected error of a PCI Express device of the guest, by the name that QEMU has for it, e.g.
 /// `COMP_TIME` (hw/pci/pcie_aer.c). `pcie0` is a device with error reporting, `port0` the port that
-/// it is behind. QEMU delivers no corrected ones: [`super::firmware::Error::Pcie`] is one.
+/// it is behind; Linux 5.10 has only ports report theirs. QEMU delivers no corrected ones:
+/// [`super::firmware::Error::Pcie`] is one.
 pub fn aer_by_monitor(device: &str, error: &str) -> Result<()> {
     monitor(&format!("pcie_aer_inject_error {device} {error}")).map(drop)
 }
