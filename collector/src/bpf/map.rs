@@ -4,7 +4,7 @@
 use std::ops::Deref;
 
 use aya::Pod;
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use thiserror::Error;
 use zerocopy::{FromBytes, KnownLayout};
 
@@ -39,6 +39,20 @@ impl<T: Record> PerCpuTotal<T> {
     /// The values of all CPUs.
     pub fn values(&self) -> Result<Vec<T>, MapError> {
         Ok(per_cpu(&self.array.get(&0, 0)?))
+    }
+}
+
+/// One value that programs read and we write.
+pub struct Cell<T: Record>(Array<MapData, Plain<T>>);
+
+impl<T: Record> Cell<T> {
+    pub(super) fn new(map: Map) -> Option<Self> {
+        Array::try_from(map).ok().map(Self)
+    }
+
+    /// Writes it.
+    pub fn set(&mut self, value: T) -> Result<(), MapError> {
+        Ok(self.0.set(0, Plain(value), 0)?)
     }
 }
 

@@ -5,13 +5,14 @@
 //! became of each ([`HookVerdict`]). One missing hook never takes a probe down.
 
 mod attach;
+mod enumeration;
 mod map;
 mod object;
 mod ring;
 mod stats;
 
 pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
-pub use map::{CgroupTable, MapError, PerCpuTotal, Record, Table, possible_cpus};
+pub use map::{Cell, CgroupTable, MapError, PerCpuTotal, Record, Table, possible_cpus};
 pub use object::{Global, KernelTypes, LoadError, Object, Plan, WalkError};
 pub use ring::RingSource;
 pub use stats::{ProgramSize, ProgramStats, RunStats, StatsSwitch};

@@ -10,7 +10,8 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
 use thiserror::Error;
 
 use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
-use super::map::{PerCpuTotal, Record, Table};
+use super::enumeration;
+use super::map::{Cell, PerCpuTotal, Record, Table};
 use super::ring::RingSource;
 use super::stats::ProgramStats;
 use crate::cause::{causes, io_cause};
@@ -87,6 +88,14 @@ impl KernelTypes {
     pub fn read() -> Option<Self> {
         Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
     }
+
+    /// Name and number of each member of an enumeration, in the kernel's order; empty where the
+    /// kernel has none of this name.
+    pub fn enumeration(&self, name: &str) -> Vec<(String, u32)> {
+        std::fs::read("/sys/kernel/btf/vmlinux")
+            .map(|btf| enumeration::members(&btf, name))
+            .unwrap_or_default()
+    }
 }
 
 /// Hands free memory back to the kernel when it is dropped.
@@ -151,6 +160,11 @@ impl Object {
     /// A map of one value per CPU.
     pub fn per_cpu_total<T: Record>(&mut self, name: &'static str) -> Taken<PerCpuTotal<T>> {
         self.take(name, PerCpuTotal::new)
+    }
+
+    /// A map of one value, that programs read and we write.
+    pub fn cell<T: Record>(&mut self, name: &'static str) -> Taken<Cell<T>> {
+        self.take(name, Cell::new)
     }
 
     /// A map of one value per key.

@@ -84,7 +84,7 @@ impl Networks {
     fn look(&mut self, entities: &Entities, now: UnixNanos) {
         let mut shared: HashMap<u64, Vec<(Arc<Container>, Process)>> = HashMap::new();
         // Where we may not look, nobody's can be told from the host's.
-        let host = namespace(&self.fs, "1").or_else(|| namespace(&self.fs, "self"));
+        let host = host_network(&self.fs);
         for container in entities.containers_and_sandboxes() {
             let Some(process) = self.process(&container, entities, now) else { continue };
             if host.is_some_and(|host| host != process.network) {
@@ -150,6 +150,11 @@ impl Networks {
         self.pods.insert(Arc::clone(&pod.identity), Arc::clone(&pod));
         pod
     }
+}
+
+/// The inode of the host's network namespace; where we may not look, we are taken to be in it.
+pub fn host_network(fs: &HostFs) -> Option<u64> {
+    namespace(fs, "1").or_else(|| namespace(fs, "self"))
 }
 
 /// The inode of a process's network namespace (`/proc/<pid>/ns/net`, man namespaces(7)).

@@ -14,6 +14,23 @@ pub fn boot_to_unix(boot_ns: u64) -> UnixNanos {
     offset.saturating_add(boot_ns)
 }
 
+/// CLOCK_REALTIME minus CLOCK_BOOTTIME in ns: constant but for steps of the wall clock. We may be
+/// held up between two readings, so the closest of a few counts.
+pub fn boot_offset() -> i64 {
+    let measure = || {
+        let before = nanos(clock_gettime(ClockId::Boottime));
+        let wall = unix_now();
+        let width = nanos(clock_gettime(ClockId::Boottime)).saturating_sub(before);
+        (width, wall.wrapping_sub(before + width / 2).cast_signed())
+    };
+    (0..5).map(|_| measure()).min().map_or(0, |(_, offset)| offset)
+}
+
+/// Now, in ns of CLOCK_BOOTTIME.
+pub fn boot_now() -> u64 {
+    nanos(clock_gettime(ClockId::Boottime))
+}
+
 /// Wall time since when a counter counts, from its CLOCK_BOOTTIME stamp in ns. With one offset for
 /// the life of the agent: a start that moves, if only by a nanosecond, means a reset.
 pub fn counter_start(boot_ns: u64) -> UnixNanos {

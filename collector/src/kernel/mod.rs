@@ -2,12 +2,14 @@
 //! What this kernel is and can.
 
 mod clock;
+mod clock_watch;
 mod limits;
 mod records;
 mod support;
 mod symbols;
 
-pub use clock::{boot_to_unix, counter_start, ticks_per_second, unix_now};
+pub use clock::{boot_now, boot_offset, boot_to_unix, counter_start, ticks_per_second, unix_now};
+pub use clock_watch::ClockWatch;
 pub use limits::{raise_open_files, share_memory_between_threads};
 pub use records::RecordSource;
 pub use support::KernelSupport;
