@@ -13,7 +13,7 @@ use bindgen::callbacks::{DeriveInfo, ParseCallbacks};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// Record types that several programs have, each generated once.
-const SHARED: [&str; 2] = ["event_loss", "event_task"];
+const SHARED: [&str; 3] = ["event_loss", "event_packet", "event_task"];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=programs");
@@ -30,7 +30,8 @@ fn main() -> Result<()> {
     }
     for shared in SHARED {
         let header = PathBuf::from(format!("include/{shared}.h"));
-        bind_header(&header, &out_dir.join(format!("{shared}.rs")), &[])?;
+        let others: Vec<&str> = SHARED.into_iter().filter(|other| *other != shared).collect();
+        bind_header(&header, &out_dir.join(format!("{shared}.rs")), &others)?;
     }
     fs::write(out_dir.join("objects.rs"), code).context("write objects.rs")
 }

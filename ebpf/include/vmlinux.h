@@ -249,6 +249,163 @@ struct oom_control {
 	enum oom_constraint constraint;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	long long counter;
+} atomic64_t;
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct netns_ipv4 {
+	/* An int until v5.12; its low byte tells all the same. */
+	u8 sysctl_tcp_syncookies;
+	unsigned int sysctl_max_syn_backlog;
+};
+
+struct net {
+	struct ns_common ns;
+	struct netns_ipv4 ipv4;
+	u64 net_cookie;
+};
+
+/* Until v5.12. */
+struct net___atomic_cookie {
+	atomic64_t net_cookie;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	unsigned long state;
+	unsigned int flags;
+	int ifindex;
+	possible_net_t nd_net;
+	char name[16];
+};
+
+struct in6_addr {
+	u8 bytes[16];
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+/* Why a packet was dropped. Since v5.17; the numbers differ from kernel to kernel. */
+enum skb_drop_reason {
+	SKB_NOT_DROPPED_YET,
+	SKB_CONSUMED,
+	SKB_DROP_REASON_TCP_LISTEN_OVERFLOW,
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+/* Until v5.15: the pointer to the cgroup, or with bit 0 set numbers of cgroup v1. */
+struct sock_cgroup_data___val {
+	u64 val;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
+	u16 sk_type;
+	u16 sk_protocol;
+	struct mem_cgroup *sk_memcg;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct sock___cgroup_val {
+	struct sock_cgroup_data___val sk_cgrp_data;
+};
+
+struct request_sock_queue {
+	atomic_t qlen;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
+struct tcp_skb_cb {
+	u32 seq;
+	u32 ack_seq;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
+	s64 tstamp;
+	char cb[48];
+	unsigned int len;
+	u16 queue_mapping;
+	int skb_iif;
+	/* Not of the wall clock but of the one with this number. Since v6.10. */
+	u8 tstamp_type : 2;
+	__be16 protocol;
+	u16 transport_header;
+	u16 network_header;
+	unsigned int tail;
+	unsigned char *head;
+	unsigned char *data;
+};
+
+/* From v5.18 to v6.9: the stamp is when to send, of the monotonic clock. */
+struct sk_buff___mono {
+	u8 mono_delivery_time : 1;
+};
+
 #pragma clang attribute pop
+
+/* Headers of packets: their layout is the same everywhere. */
+struct iphdr {
+	u8 version_and_length;
+	u8 tos;
+	__be16 tot_len;
+	__be16 id;
+	__be16 frag_off;
+	u8 ttl;
+	u8 protocol;
+	u16 check;
+	__be32 saddr;
+	__be32 daddr;
+};
+
+struct ipv6hdr {
+	u8 version_and_flow[4];
+	__be16 payload_len;
+	u8 nexthdr;
+	u8 hop_limit;
+	u8 saddr[16];
+	u8 daddr[16];
+};
+
+struct tcphdr {
+	__be16 source;
+	__be16 dest;
+	__be32 seq;
+	__be32 ack_seq;
+	u8 offset_and_flags[2];
+	__be16 window;
+	u16 check;
+	__be16 urg_ptr;
+};
 
 #endif

@@ -11,6 +11,12 @@ pub mod event_loss {
     include!(concat!(env!("OUT_DIR"), "/event_loss.rs"));
 }
 
+/// Of a record: the packet that it is about (`include/event_packet.h`).
+pub mod event_packet {
+    #![allow(missing_docs, non_camel_case_types, clippy::all)]
+    include!(concat!(env!("OUT_DIR"), "/event_packet.rs"));
+}
+
 /// Of a record: whom it is about (`include/event_task.h`).
 pub mod event_task {
     #![allow(missing_docs, non_camel_case_types, clippy::all)]

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Packets that the kernel drops: all are counted by reason, and those of TCP are told of.
+ *
+ * kfree_skb tells of every packet that is freed because it could not be handled. It has one argument
+ * more since v5.17 (why) and another since v6.11 (which socket it was for): of its three programs the
+ * kernel takes the first whose arguments it has.
+ *
+ * A connection request that a listening socket refuses is freed as one that was handled; functions of
+ * the handshake tell of it, where the kernel lets us hook them.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "dropwatch.h"
+#include "event.h"
+#include "packet.h"
+#include "whom.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct drop_counts);
+} drops SEC(".maps");
+
+/* The packet that this CPU has just refused because an accept queue is full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} refused SEC(".maps");
+
+#define HAS_REASON(name) bpf_core_enum_value_exists(enum skb_drop_reason, name)
+#define REASON(name) bpf_core_enum_value(enum skb_drop_reason, name)
+
+static __always_inline bool is_no_drop(u32 reason)
+{
+	if (HAS_REASON(SKB_NOT_DROPPED_YET) && reason == REASON(SKB_NOT_DROPPED_YET))
+		return true;
+	return HAS_REASON(SKB_CONSUMED) && reason == REASON(SKB_CONSUMED);
+}
+
+static __always_inline void count(u32 reason)
+{
+	u32 zero = 0, slot = reason, subsystem = reason >> 16;
+	struct drop_counts *counts = bpf_map_lookup_elem(&drops, &zero);
+
+	if (subsystem)
+		slot = subsystem < DROP_SUBSYSTEMS ? DROP_REASONS + subsystem : DROP_OTHER;
+	else if (reason >= DROP_REASONS)
+		slot = DROP_OTHER;
+	if (counts && slot < DROP_SLOTS)
+		counts->packets[slot]++;
+}
+
+/* A packet on its way out has no network header yet when there is no route for it. */
+static __always_inline bool is_sent_by_tcp(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	return sk && is_full_socket(sk) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* All drops come by here, a million a second in a flood: one look into the packet at most. */
+static __always_inline bool is_tcp(struct sk_buff *skb)
+{
+	unsigned char *network = skb->head + skb->network_header;
+	struct event_packet unused;
+	u8 protocol = 0;
+
+	if (!skb->network_header)
+		return is_sent_by_tcp(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		bpf_probe_read_kernel(&protocol, 1, network + offsetof(struct iphdr, protocol));
+		return protocol == IPPROTO_TCP;
+	}
+	if (skb->protocol != bpf_htons(ETH_P_IPV6))
+		return false;
+	bpf_probe_read_kernel(&protocol, 1, network + offsetof(struct ipv6hdr, nexthdr));
+	if (is_ipv6_extension(protocol))
+		return tcp_over_ipv6(skb->head, skb->network_header, &unused);
+	return protocol == IPPROTO_TCP;
+}
+
+static __always_inline void packet(struct event_packet *out, struct sk_buff *skb, struct sock *sk)
+{
+	u32 network = BPF_CORE_READ(skb, network_header);
+	u16 transport = BPF_CORE_READ(skb, transport_header);
+
+	if (sk)
+		packet_socket(out, sk);
+	packet_device(out, skb);
+	out->length = BPF_CORE_READ(skb, len);
+	if (network && packet_headers(out, skb, network))
+		return;
+	if (!sk)
+		return;
+	packet_endpoints(out, sk, false);
+	/* Not set yet, it is all ones. */
+	if (transport != (u16)~0)
+		packet_tcp(out, skb, transport);
+}
+
+static __always_inline int report(void *ctx, struct sk_buff *skb, struct sock *sk, u32 reason, u32 type)
+{
+	u64 now_ns = bpf_ktime_get_boot_ns();
+	struct dropped_packet *dropped = event_reserve(sizeof(*dropped), now_ns);
+
+	if (!dropped)
+		return 0;
+	__builtin_memset(dropped, 0, sizeof(*dropped));
+	dropped->time_ns = now_ns;
+	dropped->reason = reason;
+	dropped->type = type;
+	packet(&dropped->packet, skb, sk);
+	whom(&dropped->current, (struct task_struct *)bpf_get_current_task());
+	how(ctx, dropped->frames);
+	bpf_ringbuf_submit(dropped, 0);
+	return 0;
+}
+
+static __always_inline u32 type_of(struct sk_buff *skb, u32 reason)
+{
+	u32 zero = 0;
+	u64 *slot;
+
+	if (HAS_REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW))
+		return reason == REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW)
+			       ? DROP_LISTEN_OVERFLOW_HANDSHAKE3
+			       : DROP_COMMON;
+	slot = bpf_map_lookup_elem(&refused, &zero);
+	if (!slot || *slot != (u64)skb)
+		return DROP_COMMON;
+	*slot = 0;
+	return DROP_LISTEN_OVERFLOW_HANDSHAKE3;
+}
+
+static __always_inline int dropped(void *ctx, struct sk_buff *skb, u32 reason, struct sock *sk)
+{
+	count(reason == DROP_NO_REASON ? 0 : reason);
+	if (!is_tcp(skb))
+		return 0;
+	return report(ctx, skb, sk ?: skb->sk, reason, type_of(skb, reason));
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(kfree_skb_socket, struct sk_buff *skb, void *location, u32 reason, struct sock *sk)
+{
+	return is_no_drop(reason) ? 0 : dropped(ctx, skb, reason, sk);
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(kfree_skb_reason, struct sk_buff *skb, void *location, u32 reason)
+{
+	return is_no_drop(reason) ? 0 : dropped(ctx, skb, reason, 0);
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(kfree_skb_plain, struct sk_buff *skb)
+{
+	return dropped(ctx, skb, DROP_NO_REASON, 0);
+}
+
+static __always_inline bool accept_queue_is_full(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_ack_backlog) > BPF_CORE_READ(sk, sk_max_ack_backlog);
+}
+
+/* What tcp_conn_request() (net/ipv4/tcp_input.c) finds, in its order. Of requests in the last quarter
+ * of the queue it serves those of hosts that it has measured before, which we cannot tell. */
+static __always_inline int requested(void *ctx, struct sock *sk, struct sk_buff *skb)
+{
+	struct inet_connection_sock *inet = (struct inet_connection_sock *)sk;
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	int queued = BPF_CORE_READ(inet, icsk_accept_queue.qlen.counter);
+	int limit = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
+	bool cookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
+
+	if (!cookies && queued >= (int)BPF_CORE_READ(sk, sk_max_ack_backlog))
+		return report(ctx, skb, sk, DROP_NO_REASON, DROP_SYN_FLOOD);
+	if (accept_queue_is_full(sk))
+		return report(ctx, skb, sk, DROP_NO_REASON, DROP_LISTEN_OVERFLOW_HANDSHAKE1);
+	if (!cookies && limit - queued < limit >> 2)
+		return report(ctx, skb, sk, DROP_NO_REASON, DROP_SYN_FLOOD);
+	return 0;
+}
+
+SEC("fentry/tcp_conn_request")
+int BPF_PROG(tcp_conn_request_fentry, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+{
+	return requested(ctx, sk, skb);
+}
+
+SEC("kprobe/tcp_conn_request")
+int BPF_KPROBE(tcp_conn_request_kprobe, void *ops, void *af_ops, struct sock *sk, struct sk_buff *skb)
+{
+	return requested(ctx, sk, skb);
+}
+
+/* The packet is freed right after, on this CPU; kernels whose reason tells of it need no mark. */
+static __always_inline int acknowledged(struct sock *sk, struct sk_buff *skb)
+{
+	u32 zero = 0;
+	u64 *slot;
+
+	if (HAS_REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW) || !accept_queue_is_full(sk))
+		return 0;
+	slot = bpf_map_lookup_elem(&refused, &zero);
+	if (slot)
+		*slot = (u64)skb;
+	return 0;
+}
+
+SEC("fentry/tcp_v4_syn_recv_sock")
+int BPF_PROG(tcp_v4_syn_recv_sock_fentry, struct sock *sk, struct sk_buff *skb)
+{
+	return acknowledged(sk, skb);
+}
+
+SEC("fentry/tcp_v6_syn_recv_sock")
+int BPF_PROG(tcp_v6_syn_recv_sock_fentry, struct sock *sk, struct sk_buff *skb)
+{
+	return acknowledged(sk, skb);
+}
+
+SEC("kprobe/tcp_v4_syn_recv_sock")
+int BPF_KPROBE(syn_recv_sock_kprobe, struct sock *sk, struct sk_buff *skb)
+{
+	return acknowledged(sk, skb);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
