@@ -146,6 +146,7 @@ fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
         StartError::Read(ReadError::Format { .. })
         | StartError::Netlink(_)
         | StartError::Library(_)
+        | StartError::Stamps(_)
         | StartError::Absent(_) => false,
         StartError::Hook(_) => {
             hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probes::memory::stall::MemoryReclaimConfig;
+use crate::probes::network::dropwatch::DropwatchConfig;
+use crate::probes::network::receive_latency::NetRxLatencyConfig;
 use crate::probes::system::ras::RasConfig;
 
 /// A known issue: its label, and a regular expression that finds it in a stack or title.
@@ -29,13 +31,11 @@ pub struct EventTracingConfig {
     /// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
     pub memory_reclaim: MemoryReclaimConfig,
     /// `[EventTracing.NetRxLatency]`: packets that are received late.
-    #[schemars(extend("later" = true))]
     pub net_rx_latency: NetRxLatencyConfig,
     /// `[EventTracing.Netdev]`: devices that go up and down.
     #[schemars(extend("later" = true))]
     pub netdev: NetdevConfig,
     /// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
-    #[schemars(extend("later" = true))]
     pub dropwatch: DropwatchConfig,
     /// `[EventTracing.Ras]`: errors of the hardware.
     pub ras: RasConfig,
@@ -56,57 +56,10 @@ impl Default for SoftirqConfig {
     }
 }
 
-/// `[EventTracing.NetRxLatency]`: packets that are received late.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct NetRxLatencyConfig {
-    /// Milliseconds from the driver to the network stack.
-    #[schemars(range(min = 1, max = 3600000))]
-    #[serde(rename = "Driver2NetRx")]
-    pub driver2_net_rx: u64,
-    /// Milliseconds from the driver to TCP.
-    #[schemars(range(min = 1, max = 3600000))]
-    #[serde(rename = "Driver2TCP")]
-    pub driver2_tcp: u64,
-    /// Milliseconds from the driver to the reader.
-    #[schemars(range(min = 1, max = 3600000))]
-    pub driver2_userspace: u64,
-    /// QoS classes that are left out: guaranteed, burstable, besteffort.
-    pub excluded_container_qos: Vec<String>,
-    /// Leave out the host's network namespace.
-    pub excluded_host_netnamespace: bool,
-}
-
-impl Default for NetRxLatencyConfig {
-    fn default() -> Self {
-        Self {
-            driver2_net_rx: 5,
-            driver2_tcp: 10,
-            driver2_userspace: 115,
-            excluded_container_qos: Vec::new(),
-            excluded_host_netnamespace: true,
-        }
-    }
-}
-
 /// `[EventTracing.Netdev]`: devices that go up and down.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct NetdevConfig {
     /// Names of the devices; none by default.
     pub device_list: Vec<String>,
-}
-
-/// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct DropwatchConfig {
-    /// Leave out packets that waited for a neighbour which never answered.
-    pub excluded_neigh_invalidate: bool,
-}
-
-impl Default for DropwatchConfig {
-    fn default() -> Self {
-        Self { excluded_neigh_invalidate: true }
-    }
 }

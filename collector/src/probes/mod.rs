@@ -60,12 +60,14 @@ pub static PROBES: &[&ProbeDef] = &[
     &memory::vmstat::PROBE,
     &network::connections::PROBE,
     &network::dcb::PROBE,
+    &network::dropwatch::PROBE,
     &network::hardware::PROBE,
     &network::neighbor::PROBE,
     &network::netdev::PROBE,
     &network::netstat::PROBE,
     &network::qdisc::PROBE,
     &network::rdma::PROBE,
+    &network::receive_latency::PROBE,
     &network::sockstat::PROBE,
     &network::tcp_memory::PROBE,
     &system::kernel::PROBE,
@@ -149,6 +151,9 @@ pub enum StartError {
     /// There is no such hardware here.
     #[error("{0}")]
     Absent(String),
+    /// The kernel does not stamp packets for us.
+    #[error("ask for stamps of packets: {0}")]
+    Stamps(std::io::Error),
     /// A library that it calls does not work.
     #[error("{0}")]
     Library(String),

@@ -22,7 +22,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 
 /// States in OpenTelemetry's words, in the kernel's order. The last is one of a listener's waiting
 /// connections: the same as the third to whoever looks from outside.
-const STATES: [&str; TCP_STATES] = [
+pub(super) const STATES: [&str; TCP_STATES] = [
     "established",
     "syn_sent",
     "syn_received",

@@ -3,12 +3,15 @@
 
 pub mod connections;
 pub mod dcb;
+pub mod dropwatch;
 pub mod hardware;
 pub mod neighbor;
 pub mod netdev;
 pub mod netstat;
+mod packet;
 pub mod qdisc;
 pub mod rdma;
+pub mod receive_latency;
 pub mod sockstat;
 pub mod tcp_memory;
 
