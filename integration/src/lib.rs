@@ -9,6 +9,7 @@ mod collector;
 mod engine;
 pub mod expectations;
 pub mod lab;
+mod network;
 mod received;
 mod watch;
 
@@ -26,6 +27,7 @@ pub use bpf::bpf_entries;
 pub use cgroup::{Cgroup, Held, Killed, LIMIT, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};
+pub use network::{CLIENT_MAC, Cable, Namespace, SERVER};
 pub use received::{Point, Received, Record};
 pub use watch::Watch;
 

@@ -51,6 +51,9 @@ fn every_metric_is_received_or_listed_with_the_reason() {
     // One without a limit would have to take all of the machine's memory.
     let small = Cgroup::new(&format!("docker/{}", container_id(0xd3))).unwrap();
     small.kill_one().unwrap();
+    // To a port that nobody listens on.
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"dropped", "127.0.0.1:9").unwrap();
 
     let elsewhere = |name: &str| ELSEWHERE.iter().any(|(start, _)| name.starts_with(start));
     // What is not pushed is on the page.
