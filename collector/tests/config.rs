@@ -71,7 +71,7 @@ fn a_file_of_huatuo_with_all_its_77_keys_loads_unchanged() {
     assert_eq!(loaded.config.event_tracing.netdev.device_list.len(), 4);
     let later = loaded.notices.iter().filter(|notice| notice.ends_with("has no effect yet"));
     let of = |section: &str| later.clone().filter(|notice| notice.contains(section)).count();
-    assert!(of("AutoTracing.") > 30 && of("EventTracing.") > 5, "{:#?}", loaded.notices);
+    assert!(of("AutoTracing.") > 30, "{:#?}", loaded.notices);
     assert_eq!((of("EventsWatch."), of("MetricCollector.")), (0, 0), "{:#?}", loaded.notices);
 }
 
