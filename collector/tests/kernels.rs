@@ -20,7 +20,7 @@ use huatuo_otel::signal::{Audience, EntityKind, Point, PointValue, Snapshot, Val
 use huatuo_otel::status::Board;
 
 /// Probes that ask the running kernel and not its files.
-const NOT_FILES: [&str; 13] = [
+const NOT_FILES: [&str; 16] = [
     "block.latency",
     "cpu.runqlat",
     "cpu.softirq",
@@ -31,7 +31,10 @@ const NOT_FILES: [&str; 13] = [
     "memory.stall",
     "network.connections",
     "network.dcb",
+    "network.lacp",
+    "network.link",
     "network.qdisc",
+    "network.transmit_timeout",
     "system.ras",
     "system.tasks",
 ];

@@ -282,12 +282,22 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+struct device_driver {
+	const char *name;
+};
+
+struct device {
+	struct device *parent;
+	struct device_driver *driver;
+};
+
 struct net_device {
 	unsigned long state;
 	unsigned int flags;
 	int ifindex;
 	possible_net_t nd_net;
 	char name[16];
+	struct device dev;
 };
 
 struct in6_addr {

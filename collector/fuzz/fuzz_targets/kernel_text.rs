@@ -2,10 +2,11 @@
 //! Files of the kernel, whose shape differs between versions and architectures.
 #![no_main]
 
-use huatuo_otel::hostfs::{mounts, parse};
+use huatuo_otel::hostfs::{bonding, mounts, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
+    bonding::bond(text);
     parse::fields(text).for_each(drop);
     parse::interfaces(text).for_each(drop);
     parse::load_averages(text);

@@ -2,11 +2,12 @@
 //! Payloads of netlink answers: drivers and queueing disciplines fill them.
 #![no_main]
 
-use huatuo_otel::netlink::{frames, link, root_queue};
+use huatuo_otel::netlink::{device, frames, link, root_queue};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     root_queue(bytes);
     frames(bytes);
     link(bytes);
+    device(bytes);
 });

@@ -112,8 +112,11 @@ impl Starter {
         source: EventSource,
         cx: &StartContext<'_>,
     ) -> Option<RunningEvents> {
-        let EventSource { source, losses } = source;
-        let decoder = def.decoder?(cx);
+        let EventSource { source, losses, decoder } = source;
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => def.decoder?(cx),
+        };
         match self.events.as_ref()?.add(def.name, source, decoder) {
             Ok(feed) => Some(RunningEvents { feed, losses }),
             Err(error) => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::probes::memory::stall::MemoryReclaimConfig;
 use crate::probes::network::dropwatch::DropwatchConfig;
+use crate::probes::network::link::LinkConfig;
 use crate::probes::network::receive_latency::NetRxLatencyConfig;
 use crate::probes::system::ras::RasConfig;
 
@@ -33,8 +34,7 @@ pub struct EventTracingConfig {
     /// `[EventTracing.NetRxLatency]`: packets that are received late.
     pub net_rx_latency: NetRxLatencyConfig,
     /// `[EventTracing.Netdev]`: devices that go up and down.
-    #[schemars(extend("later" = true))]
-    pub netdev: NetdevConfig,
+    pub netdev: LinkConfig,
     /// `[EventTracing.Dropwatch]`: TCP packets that are dropped.
     pub dropwatch: DropwatchConfig,
     /// `[EventTracing.Ras]`: errors of the hardware.
@@ -54,12 +54,4 @@ impl Default for SoftirqConfig {
     fn default() -> Self {
         Self { disabled_threshold: 10_000_000 }
     }
-}
-
-/// `[EventTracing.Netdev]`: devices that go up and down.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct NetdevConfig {
-    /// Names of the devices; none by default.
-    pub device_list: Vec<String>,
 }

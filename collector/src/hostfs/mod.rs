@@ -2,6 +2,7 @@
 //! The only door to `/proc`, `/sys` and cgroups, so that another root (`--procfs-prefix`) or a
 //! folder of a test stands in for the machine.
 
+pub mod bonding;
 mod cgroup;
 mod files;
 mod folder;

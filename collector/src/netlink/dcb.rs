@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Priority flow control of a device (`RTM_GETDCB`, include/uapi/linux/dcbnl.h).
 
-use netlink_packet_core::{NlaBuffer, NlasIterator};
-
-use super::{NetlinkError, NetlinkSocket, attribute, double_word};
+use super::{NetlinkError, NetlinkSocket, attribute, double_word, find};
 
 const RTM_GETDCB: u16 = 78;
 /// `struct dcbmsg`: family, command, padding.
@@ -44,10 +42,6 @@ pub fn frames(payload: &[u8]) -> Option<PfcFrames> {
         all.received[priority] = count(8 + priority)?;
     }
     Some(all)
-}
-
-fn find(attributes: &[u8], kind: u16) -> Option<NlaBuffer<&[u8]>> {
-    NlasIterator::new(attributes).map_while(Result::ok).find(|nla| nla.kind() == kind)
 }
 
 #[cfg(test)]

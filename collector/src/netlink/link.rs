@@ -5,10 +5,10 @@ use netlink_packet_core::NlasIterator;
 
 use super::{NetlinkError, NetlinkSocket, double_word, text};
 
-const RTM_GETLINK: u16 = 18;
+pub(super) const RTM_GETLINK: u16 = 18;
 /// `struct ifinfomsg`
-const HEADER: usize = 16;
-const IFLA_IFNAME: u16 = 3;
+pub(super) const HEADER: usize = 16;
+pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_STATS64: u16 = 23;
 
 /// One device.

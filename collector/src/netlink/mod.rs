@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Questions to the kernel by netlink (man netlink(7), rtnetlink(7), sock_diag(7)).
+//! Questions to the kernel by netlink, and what it tells by itself (man netlink(7), rtnetlink(7),
+//! sock_diag(7)).
 
 mod connections;
 mod dcb;
+mod device;
+mod driver;
 mod link;
 mod qdisc;
+mod subscription;
 
 use std::io;
 use std::os::fd::AsFd;
 
 use netlink_packet_core::{
     DefaultNla, Emitable, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlaBuffer, NlasIterator,
 };
 use netlink_sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use netlink_sys::{Socket, SocketAddr};
@@ -20,8 +24,18 @@ use thiserror::Error;
 
 pub use connections::{TCP_STATES, connections};
 pub use dcb::{PfcFrames, frames, pfc};
+pub use device::{Device, LacpPort, RTM_DELLINK, RTM_NEWLINK, device, devices};
+pub use driver::Driver;
 pub use link::{Link, LinkStats, link, links};
 pub use qdisc::{Qdisc, qdiscs, root_queue};
+pub use subscription::{Notice, Notices, Subscription};
+
+/// What tests of decoders are made of.
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::device::tests::payload;
+    pub(crate) use super::subscription::tests::record;
+}
 
 /// Bytes of answers to one question: 10,000 devices have some megabytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -175,6 +189,11 @@ fn attribute(kind: u16, value: Vec<u8>) -> Vec<u8> {
     let mut bytes = vec![0; nla.buffer_len()];
     nla.emit(&mut bytes);
     bytes
+}
+
+/// The first attribute of that kind, before any that is malformed.
+fn find(attributes: &[u8], kind: u16) -> Option<NlaBuffer<&[u8]>> {
+    NlasIterator::new(attributes).map_while(Result::ok).find(|nla| nla.kind() == kind)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -99,3 +99,19 @@ pub fn kernel_text(field: &[c_char]) -> String {
     let bytes: Vec<u8> = field.iter().map(|c| c.cast_unsigned()).take_while(|b| *b != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hostfs::HostFs;
+
+    /// What a decoder makes of a record on a machine without containers.
+    pub(crate) fn decode(decoder: &mut dyn Decode, record: &[u8]) -> Result<Vec<Event>, Malformed> {
+        let entities = Entities::discover(&Config::default(), &HostFs::new("/nowhere"));
+        let (symbols, known_issues) = (Symbols::default(), KnownIssues::default());
+        let mut cx = DecodeContext::new(&entities, &symbols, &known_issues);
+        decoder.decode(record, &mut cx)?;
+        Ok(cx.into_found().0)
+    }
+}

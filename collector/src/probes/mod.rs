@@ -62,6 +62,8 @@ pub static PROBES: &[&ProbeDef] = &[
     &network::dcb::PROBE,
     &network::dropwatch::PROBE,
     &network::hardware::PROBE,
+    &network::lacp::PROBE,
+    &network::link::PROBE,
     &network::neighbor::PROBE,
     &network::netdev::PROBE,
     &network::netstat::PROBE,
@@ -70,6 +72,7 @@ pub static PROBES: &[&ProbeDef] = &[
     &network::receive_latency::PROBE,
     &network::sockstat::PROBE,
     &network::tcp_memory::PROBE,
+    &network::transmit_timeout::PROBE,
     &system::kernel::PROBE,
     &system::mounts::PROBE,
     &system::pressure::PROBE,
@@ -122,6 +125,9 @@ pub struct EventSource {
     pub source: Box<dyn RecordSource>,
     /// What its BPF programs held back.
     pub losses: Option<Losses>,
+    /// Makes events of the records, where it shares something with the probe; else
+    /// [`ProbeDef::decoder`] gives one.
+    pub decoder: Option<Box<dyn Decode>>,
 }
 
 /// Events that BPF programs could not send, per CPU.
@@ -132,7 +138,7 @@ impl EventSource {
     pub fn ring(object: &mut Object) -> Result<Self, LoadError> {
         let ring = object.ring("events")?;
         let losses = object.per_cpu_total("losses")?;
-        Ok(Self { source: Box::new(ring), losses: Some(losses) })
+        Ok(Self { source: Box::new(ring), losses: Some(losses), decoder: None })
     }
 }
 
@@ -213,6 +219,16 @@ impl Started {
         }
     }
 
+    /// A probe whose events are not those of a BPF object.
+    pub fn from_built(built: Result<Built, StartError>) -> Self {
+        match built {
+            Ok(Built { probe, events }) => {
+                Self { probe: Ok(probe), hooks: Vec::new(), events, programs: None }
+            }
+            Err(error) => Self::failed(error, Vec::new()),
+        }
+    }
+
     /// A probe with a BPF object: `build` makes it from the loaded object. Where a required hook is
     /// missing nothing runs.
     pub fn from_object(
@@ -243,10 +259,16 @@ impl Started {
     }
 }
 
-/// What a probe makes of its loaded object.
+/// A probe that could start, with its events.
 pub struct Built {
     /// The probe.
     pub probe: Box<dyn Probe>,
     /// Where the records of its events come from.
     pub events: Option<EventSource>,
+}
+
+/// What tests of decoders have in common.
+#[cfg(test)]
+pub(crate) mod tests {
+    pub(crate) use super::decode::tests::decode;
 }

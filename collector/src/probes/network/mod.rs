@@ -2,9 +2,12 @@
 //! Probes of the area `network`.
 
 pub mod connections;
+mod counts;
 pub mod dcb;
 pub mod dropwatch;
 pub mod hardware;
+pub mod lacp;
+pub mod link;
 pub mod neighbor;
 pub mod netdev;
 pub mod netstat;
@@ -14,6 +17,7 @@ pub mod rdma;
 pub mod receive_latency;
 pub mod sockstat;
 pub mod tcp_memory;
+pub mod transmit_timeout;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
