@@ -4,6 +4,7 @@
 
 mod agent;
 mod bpf;
+mod cable;
 mod cgroup;
 mod collector;
 mod engine;
@@ -24,10 +25,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
 pub use bpf::bpf_entries;
+pub use cable::{CLIENT_MAC, Cable, Namespace, SERVER};
 pub use cgroup::{Cgroup, Held, Killed, LIMIT, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};
-pub use network::{CLIENT_MAC, Cable, Namespace, SERVER};
+pub use network::{Network, ip};
 pub use received::{Point, Received, Record};
 pub use watch::Watch;
 

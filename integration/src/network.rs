@@ -1,97 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Two network namespaces with a cable between them.
+//! Networks of tests: what happens in one leaves the machine's alone.
 
-use std::fs::{self, File};
-use std::net::IpAddr;
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::{Cgroup, Held, installed, wait_for};
+use crate::installed;
 
-/// A network namespace, by a process that holds it; gone with that.
-pub struct Namespace(Held);
+/// A network namespace; removed when dropped, with its devices.
+pub struct Network(String);
 
-impl Namespace {
-    /// Of a process in `cgroup`.
-    pub fn of(cgroup: &Cgroup) -> Result<Self> {
-        let held = cgroup.hold("unshare --net sleep 600")?;
-        let inode = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
-        wait_for(Duration::from_secs(5), || {
-            ensure!(inode("self")? != inode(&held.pid().to_string())?, "not yet");
-            Ok(())
-        })?;
-        Ok(Self(held))
+impl Network {
+    /// A new one, with a loopback device that is up.
+    pub fn new(name: &str) -> Result<Self> {
+        let name = format!("{name}-{}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        let network = Self(name);
+        ip(&["-n", &network.0, "link", "set", "lo", "up"])?;
+        Ok(network)
     }
 
-    /// The process that holds it.
-    pub fn pid(&self) -> u32 {
-        self.0.pid()
+    /// Its name, for `ip -n`.
+    pub fn name(&self) -> &str {
+        &self.0
     }
 
-    /// Runs `work` in a thread of its own that is in the namespace.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let file = File::open(format!("/proc/{}/ns/net", self.pid()))?;
-        thread::scope(|scope| {
-            let inside = scope.spawn(move || {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-                anyhow::Ok(work())
-            });
-            inside.join().map_err(|_| anyhow::anyhow!("panicked in the namespace"))?
-        })
-    }
-
-    /// Runs `ip` in it.
-    pub fn ip(&self, args: &str) -> Result<()> {
-        let pid = self.pid().to_string();
-        let mut enter = Command::new("nsenter");
-        enter.args(["--net", "--target", &pid]).arg(installed("ip")?).args(args.split(' '));
-        succeed(&mut enter)
+    /// Runs `test` in a thread of its own inside: what it starts and what it asks for is there.
+    pub fn run(&self, test: impl FnOnce() + Send) {
+        let path = format!("/run/netns/{}", self.0);
+        within(&path, test).unwrap_or_else(|error| panic!("enter {path}: {error}"));
     }
 }
 
-/// A client and a server. The client's end of the cable is `v0` with the addresses 10.9.0.1 and
-/// fd09::1, the server's is `v1` with 10.9.0.2 and fd09::2.
-pub struct Cable {
-    /// Nobody's.
-    pub client: Namespace,
-    /// The container's.
-    pub server: Namespace,
-}
-
-/// Of the client's end.
-pub const CLIENT_MAC: &str = "02:00:00:00:00:01";
-/// Addresses of the server.
-pub const SERVER: [IpAddr; 2] = [
-    IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 0, 2)),
-    IpAddr::V6(std::net::Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2)),
-];
-
-impl Cable {
-    /// The server is in `container`, the client in `other`.
-    pub fn between(other: &Cgroup, container: &Cgroup) -> Result<Self> {
-        let cable = Self { client: Namespace::of(other)?, server: Namespace::of(container)? };
-        let [one, two] = [&cable.client, &cable.server].map(|end| end.pid().to_string());
-        let mut link = Command::new(installed("ip")?);
-        link.args(["link", "add", "v0", "address", CLIENT_MAC, "netns", &one]);
-        link.args(["type", "veth", "peer", "name", "v1", "netns", &two]);
-        succeed(&mut link)?;
-        for (number, end) in [&cable.client, &cable.server].into_iter().enumerate() {
-            let address = number + 1;
-            end.ip("link set lo up")?;
-            end.ip(&format!("addr add 10.9.0.{address}/24 dev v{number}"))?;
-            end.ip(&format!("addr add fd09::{address}/64 dev v{number} nodad"))?;
-            end.ip(&format!("link set v{number} up"))?;
-        }
-        Ok(cable)
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = ip(&["netns", "del", &self.0]);
     }
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
+/// Runs `work` in a thread of its own in the network namespace of this file.
+pub(crate) fn within<T: Send>(path: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let file = File::open(path)?;
+    let ended = thread::scope(|scope| {
+        let inside = scope.spawn(move || -> Result<T> {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(work())
+        });
+        inside.join()
+    });
+    ended.unwrap_or_else(|panicked| resume_unwind(panicked))
+}
+
+/// Runs `ip`.
+pub fn ip(args: &[&str]) -> Result<()> {
+    succeed(Command::new(installed("ip")?).args(args))
+}
+
+/// Runs a command; its complaint where it fails.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

@@ -22,6 +22,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("linux.network.hardware.", "off by default, needs a list: unit test of network.hardware"),
     ("linux.network.interface.detailed_errors", "EnableNetlink: the second agent below"),
     ("linux.network.interface.unhandled_packets", "EnableNetlink: the second agent below"),
+    ("linux.network.interface.state_changes", "needs a list and a change: tests/events_link.rs"),
+    ("linux.network.bond.lacp.changes", "needs a bond: tests/events_link.rs in the lab"),
+    ("linux.network.transmit_queue.timeouts", "needs a device that hangs"),
     ("hw.", "needs a GPU: collector/tests/gpu.rs"),
     ("metax.", "needs a GPU: collector/tests/gpu.rs"),
     (
