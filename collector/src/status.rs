@@ -22,7 +22,7 @@ pub enum ProbeState {
     Unsupported,
     /// It should work here and does not.
     Failed,
-    /// The configuration turns it off.
+    /// The configuration turns it off, or the host's settings do.
     Disabled,
     /// There is nothing here that it could observe.
     Absent,

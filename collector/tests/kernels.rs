@@ -20,7 +20,7 @@ use huatuo_otel::signal::{Audience, EntityKind, Point, PointValue, Snapshot, Val
 use huatuo_otel::status::Board;
 
 /// Probes that ask the running kernel and not its files.
-const NOT_FILES: [&str; 16] = [
+const NOT_FILES: [&str; 18] = [
     "block.latency",
     "cpu.runqlat",
     "cpu.softirq",
@@ -35,7 +35,9 @@ const NOT_FILES: [&str; 16] = [
     "network.link",
     "network.qdisc",
     "network.transmit_timeout",
+    "system.hung_task",
     "system.ras",
+    "system.softlockup",
     "system.tasks",
 ];
 

@@ -39,6 +39,8 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+/* include/uapi/linux/time.h */
+#define CLOCK_MONOTONIC 1
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
 };
@@ -121,6 +123,20 @@ struct task_struct {
 /* Until v5.13. */
 struct task_struct___state {
 	long state;
+};
+
+struct timerqueue_node {
+	s64 expires;
+};
+
+struct hrtimer_clock_base {
+	int clockid;
+};
+
+struct hrtimer {
+	struct timerqueue_node node;
+	struct hrtimer_clock_base *base;
+	u8 is_hard;
 };
 
 /* arch/x86/include/uapi/asm/mce.h */

@@ -150,13 +150,16 @@ fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
         | StartError::Netlink(_)
         | StartError::Library(_)
         | StartError::Stamps(_)
+        | StartError::SwitchedOff(_)
         | StartError::Absent(_) => false,
+        StartError::Lacks(_) => true,
         StartError::Hook(_) => {
             hooks.iter().filter(|hook| hook.is_missing()).all(|h| h.state == HookState::Unsupported)
         }
     };
     let state = match error {
         StartError::Absent(_) => ProbeState::Absent,
+        StartError::SwitchedOff(_) => ProbeState::Disabled,
         _ if lacks => ProbeState::Unsupported,
         _ => ProbeState::Failed,
     };

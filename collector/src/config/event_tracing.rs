@@ -4,10 +4,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::probes::cpu::softirq::SoftirqConfig;
 use crate::probes::memory::stall::MemoryReclaimConfig;
 use crate::probes::network::dropwatch::DropwatchConfig;
 use crate::probes::network::link::LinkConfig;
 use crate::probes::network::receive_latency::NetRxLatencyConfig;
+use crate::probes::system::LockupConfig;
 use crate::probes::system::ras::RasConfig;
 
 /// A known issue: its label, and a regular expression that finds it in a stack or title.
@@ -27,8 +29,9 @@ pub struct EventTracingConfig {
     /// Known issues: `[label, regular expression]` each. An event that matches is labelled.
     pub issues_list: Vec<KnownIssue>,
     /// `[EventTracing.Softirq]`: softirqs that were held off.
-    #[schemars(extend("later" = true))]
     pub softirq: SoftirqConfig,
+    /// `[EventTracing.Lockup]`: CPUs and tasks that hang.
+    pub lockup: LockupConfig,
     /// `[EventTracing.MemoryReclaim]`: tasks that wait for memory to be reclaimed.
     pub memory_reclaim: MemoryReclaimConfig,
     /// `[EventTracing.NetRxLatency]`: packets that are received late.
@@ -39,19 +42,4 @@ pub struct EventTracingConfig {
     pub dropwatch: DropwatchConfig,
     /// `[EventTracing.Ras]`: errors of the hardware.
     pub ras: RasConfig,
-}
-
-/// `[EventTracing.Softirq]`: softirqs that were held off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct SoftirqConfig {
-    /// Nanoseconds.
-    #[schemars(range(min = 1, max = 3600000000000u64))]
-    pub disabled_threshold: u64,
-}
-
-impl Default for SoftirqConfig {
-    fn default() -> Self {
-        Self { disabled_threshold: 10_000_000 }
-    }
 }

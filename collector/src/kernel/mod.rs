@@ -3,6 +3,7 @@
 
 mod clock;
 mod clock_watch;
+mod kmsg;
 mod limits;
 mod records;
 mod support;
@@ -10,7 +11,8 @@ mod symbols;
 
 pub use clock::{boot_now, boot_offset, boot_to_unix, counter_start, ticks_per_second, unix_now};
 pub use clock_watch::ClockWatch;
+pub use kmsg::sysrq;
 pub use limits::{raise_open_files, share_memory_between_threads};
 pub use records::RecordSource;
 pub use support::KernelSupport;
-pub use symbols::Symbols;
+pub use symbols::{Symbols, interrupted};

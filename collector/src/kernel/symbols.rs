@@ -24,6 +24,27 @@ const MACHINERY: [&str; 7] = [
     "__bpf_prog_",
 ];
 
+/// Where an interrupt enters the kernel: of x86 (arch/x86/include/asm/idtentry.h) and of arm64
+/// (arch/arm64/kernel/entry.S), there with other names until v5.13.
+const INTERRUPT_ENTRIES: [&str; 6] =
+    ["asm_sysvec_", "asm_common_interrupt+", "el1h_64_irq+", "el0t_64_irq+", "el1_irq+", "el0_irq"];
+
+/// Of a stack that was taken in an interrupt, what was interrupted; empty where that was user space.
+/// The whole stack where none of its frames is the entry of an interrupt.
+pub fn interrupted(stack: &str) -> &str {
+    let mut rest = stack;
+    loop {
+        let (frame, below) = rest.split_once('\n').unwrap_or((rest, ""));
+        if INTERRUPT_ENTRIES.iter().any(|entry| frame.starts_with(entry)) {
+            return below;
+        }
+        if below.is_empty() {
+            return stack;
+        }
+        rest = below;
+    }
+}
+
 /// Names of kernel functions.
 #[derive(Debug, Default)]
 pub struct Symbols(Mutex<Option<Loaded>>);
@@ -188,6 +209,17 @@ mod tests {
     fn a_return_address_behind_the_end_of_a_function_belongs_to_it() {
         let frames = [0xffff_ffff_8100_0180, 0xffff_ffff_8100_0300, 0x1234];
         assert_eq!(table().trace(&frames), "tcp_rcv+0x80/0x100\nkfree_skb+0x100/0x100");
+    }
+
+    #[test]
+    fn of_a_stack_in_an_interrupt_what_was_interrupted_is_left() {
+        let tick = "hrtimer_interrupt+0xf/0x2\nasm_sysvec_apic_timer_interrupt+0x1a/0x20";
+        let below = "net_rx_action+0x5/0x9\nasm_common_interrupt+0x26/0x40\ndo_idle+0x1/0x2";
+        assert_eq!(interrupted(&format!("{tick}\n{below}")), below);
+        assert_eq!(interrupted(tick), "");
+        for whole in ["", "do_exit+0x1/0x2", "do_exit+0x1/0x2\ndo_syscall_64+0x3/0x4"] {
+            assert_eq!(interrupted(whole), whole);
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use std::ffi::c_char;
 
-use semconv::EventDef;
+use semconv::{EventDef, attribute};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::entity::Entities;
 use crate::kernel::Symbols;
 use crate::probes::KnownIssues;
-use crate::signal::Event;
+use crate::signal::{Attribute, Event, Value};
 
 /// Makes events of the records of one probe. It lives in a thread of its own: nothing else waits
 /// for it, and it may look things up. What it does per record is bounded all the same.
@@ -81,6 +81,17 @@ impl<'a> DecodeContext<'a> {
     /// Counts an event that is not recorded.
     pub fn suppress(&mut self, def: &'static EventDef, why: Suppression) {
         self.suppressed.push((def, why));
+    }
+
+    /// A stack, with the label of the known issue that it looks like; nothing where it is empty.
+    pub fn of_stack(&self, stack: &str) -> Vec<Attribute> {
+        if stack.is_empty() {
+            return Vec::new();
+        }
+        let mut out: Vec<Attribute> = vec![(&attribute::CODE_STACKTRACE, stack.into())];
+        let label = self.known_issues.label(stack);
+        out.extend(label.map(|label| (&attribute::HUATUO_KNOWN_ISSUE, Value::from(label))));
+        out
     }
 
     /// What was found.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything the agent observes: [`PROBES`] is the table, each entry one file of the same name.
 
+mod backoff;
 pub mod block;
 mod cooldown;
 pub mod cpu;
@@ -30,6 +31,7 @@ use crate::kernel::{KernelSupport, RecordSource};
 use crate::netlink::NetlinkError;
 use crate::signal::{Recorder, UnixNanos};
 
+pub use backoff::{Backoff, suppressed_before};
 pub use cooldown::Cooldown;
 pub use decode::{Decode, DecodeContext, Malformed, Suppression, kernel_text, record};
 pub use devices::Devices;
@@ -73,10 +75,12 @@ pub static PROBES: &[&ProbeDef] = &[
     &network::sockstat::PROBE,
     &network::tcp_memory::PROBE,
     &network::transmit_timeout::PROBE,
+    &system::hung_task::PROBE,
     &system::kernel::PROBE,
     &system::mounts::PROBE,
     &system::pressure::PROBE,
     &system::ras::PROBE,
+    &system::softlockup::PROBE,
     &system::tasks::PROBE,
 ];
 
@@ -163,6 +167,12 @@ pub enum StartError {
     /// A library that it calls does not work.
     #[error("{0}")]
     Library(String),
+    /// The kernel is built without it.
+    #[error("{0}")]
+    Lacks(&'static str),
+    /// The host's settings turn it off.
+    #[error("{0}")]
+    SwitchedOff(String),
     /// The kernel's routing tables cannot be asked.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
