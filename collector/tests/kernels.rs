@@ -20,7 +20,7 @@ use huatuo_otel::signal::{Audience, EntityKind, Point, PointValue, Snapshot, Val
 use huatuo_otel::status::Board;
 
 /// Probes that ask the running kernel and not its files.
-const NOT_FILES: [&str; 18] = [
+const NOT_FILES: [&str; 20] = [
     "block.latency",
     "cpu.runqlat",
     "cpu.softirq",
@@ -31,9 +31,11 @@ const NOT_FILES: [&str; 18] = [
     "memory.stall",
     "network.connections",
     "network.dcb",
+    "network.dropwatch",
     "network.lacp",
     "network.link",
     "network.qdisc",
+    "network.receive_latency",
     "network.transmit_timeout",
     "system.hung_task",
     "system.ras",

@@ -4,6 +4,7 @@
 
 mod agent;
 mod bpf;
+mod burner;
 mod cable;
 mod cgroup;
 mod collector;
@@ -25,12 +26,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use agent::Agent;
 pub use bpf::bpf_entries;
+pub use burner::Burner;
 pub use cable::{CLIENT_MAC, Cable, Namespace, SERVER};
 pub use cgroup::{Cgroup, Held, Killed, LIMIT, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};
 pub use network::{Network, ip};
-pub use received::{Point, Received, Record};
+pub use received::{Attributes, Point, Received, Record};
 pub use watch::Watch;
 
 /// How many times slower than a usual machine this one is: `HUATUO_TEST_SLOWNESS`, for emulation.

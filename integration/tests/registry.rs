@@ -31,8 +31,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "system.irq.linux.pressure.",
         "needs CONFIG_IRQ_TIME_ACCOUNTING: system.pressure reads it alike",
     ),
-    ("linux.kernel.softlockups", "needs Linux 6.17"),
-    ("linux.kernel.hung_tasks", "needs Linux 6.13"),
     ("huatuo.", "the agent's own: tests/push.rs"),
     ("otel.", "the agent's own: tests/push.rs"),
     ("process.", "the agent's own: tests/push.rs"),

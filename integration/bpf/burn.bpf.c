@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Has a thread hold up its CPU, for tests: a thread that is named
+ *   "softirq MS" in the next softirq that interrupts it,
+ *   "irq MS" with interrupts off, when it next wakes a thread named "sleeper",
+ *   "lockup MS" right there, which the kernel's watchdog finds if it is long enough.
+ * The first two end after 80 ms at most. Needs bpf_loop (v5.17).
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define LONGEST_MS 80
+
+struct order {
+	u32 thread;
+	u32 ms;
+};
+
+struct order in_softirq;
+struct order with_interrupts_off;
+
+static long look(u32 index, u64 *end)
+{
+	return bpf_ktime_get_ns() > *end;
+}
+
+static long look_often(u32 index, u64 *end)
+{
+	bpf_loop(1 << 20, look, end, 0);
+	return bpf_ktime_get_ns() > *end;
+}
+
+static __always_inline void spin(u64 ms)
+{
+	u64 end = bpf_ktime_get_ns() + ms * 1000000;
+
+	bpf_loop(1 << 20, look_often, &end, 0);
+}
+
+/* Does what the current thread was named for, once. */
+static __always_inline int follow(struct order *order)
+{
+	u32 ms = order->ms;
+
+	if (!ms || order->thread != (u32)bpf_get_current_pid_tgid())
+		return 0;
+	order->ms = 0;
+	spin(ms < LONGEST_MS ? ms : LONGEST_MS);
+	return 0;
+}
+
+/* The milliseconds in a name that starts with `word`; 0 where it does not. */
+static __always_inline u32 milliseconds(const char name[16], const char *word, u32 length)
+{
+	u32 ms = 0;
+
+	for (u32 at = 0; at < length; at++)
+		if (name[at] != word[at])
+			return 0;
+	for (u32 at = length; at < 15; at++)
+		if (name[at] >= '0' && name[at] <= '9')
+			ms = ms * 10 + name[at] - '0';
+	return ms;
+}
+
+#define MILLISECONDS(name, word) milliseconds(name, word, sizeof(word) - 1)
+
+SEC("raw_tp/task_rename")
+int take_order(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 thread = (u32)bpf_get_current_pid_tgid();
+	char name[16] = {};
+	u32 ms;
+
+	bpf_probe_read_kernel_str(name, sizeof(name), (void *)ctx->args[1]);
+	ms = MILLISECONDS(name, "softirq ");
+	if (ms)
+		in_softirq = (struct order){ thread, ms };
+	ms = MILLISECONDS(name, "irq ");
+	if (ms)
+		with_interrupts_off = (struct order){ thread, ms };
+	ms = MILLISECONDS(name, "lockup ");
+	if (ms)
+		spin(ms);
+	return 0;
+}
+
+SEC("raw_tp/softirq_entry")
+int burn_in_softirq(void *ctx)
+{
+	return follow(&in_softirq);
+}
+
+SEC("raw_tp/sched_waking")
+int burn_with_interrupts_off(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *woken = (struct task_struct *)ctx->args[0];
+	char name[16] = {};
+
+	/* Not what an interrupt wakes meanwhile. */
+	bpf_core_read_str(name, sizeof(name), &woken->comm);
+	if (name[0] != 's' || name[1] != 'l' || name[2] != 'e')
+		return 0;
+	return follow(&with_interrupts_off);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//! CPUs and tasks that hang, for real.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use integration::{Agent, Burner, Collector, Received, Record, push_config, slowness, wait_for};
+use serde_json::Value as Json;
+
+const DISABLED: &str = "linux.softirq.disabled";
+const SOFTLOCKUP: &str = "linux.kernel.softlockup";
+const HUNG_TASK: &str = "linux.kernel.hung_task";
+
+/// Set by the lab: what can only be there has to be.
+fn in_lab() -> bool {
+    std::env::var_os("HUATUO_LAB").is_some()
+}
+
+/// An agent that pushes to a Collector every second, and has begun to.
+fn pushing(collector: &Collector, more: &str) -> Agent {
+    let config = push_config("grpc", collector.grpc, "gzip", "http", "") + more;
+    let agent = Agent::with(&config).start().unwrap();
+    collector.until(|got| Ok(got.last("linux.softirq.wait.duration")?.time)).unwrap();
+    agent
+}
+
+/// Events of a name whose attribute has that value.
+fn all_of<'a>(got: &'a Received, name: &str, key: &str, value: &str) -> Vec<&'a Record> {
+    let of = |record: &&Record| {
+        record.event_name == name && record.attributes.get(key).is_some_and(|v| v == value)
+    };
+    got.records.iter().filter(of).collect()
+}
+
+/// The one event of a name about a thread.
+fn only(got: &Received, name: &str, tid: u32) -> Result<Record> {
+    let found = all_of(got, name, "thread.id", &tid.to_string());
+    ensure!(found.len() == 1, "{} of thread {tid}: {found:?}", found.len());
+    Ok(found[0].clone())
+}
+
+/// The document of an event in the file of its tracer.
+fn document(agent: &Agent, tracer: &str, event: &Record) -> Json {
+    let text = fs::read_to_string(agent.event_file(tracer)).unwrap();
+    let documents = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+    let is_it = |document: &Json| document["tracer_id"] == *event.attributes["log.record.uid"];
+    documents.into_iter().find(is_it).unwrap()
+}
+
+/// A setting of the kernel, as it was again when this is dropped.
+struct Setting {
+    path: String,
+    before: String,
+}
+
+impl Setting {
+    fn set(name: &str, value: &str) -> Self {
+        let path = format!("/proc/sys/kernel/{name}");
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, value).unwrap();
+        Self { path, before }
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        fs::write(&self.path, &self.before).unwrap();
+    }
+}
+
+/// Has a thread hold up its CPU until that is told of. A softirq has to interrupt it for that,
+/// and the CPUs of the machine may be busy with others.
+fn burned(burner: &Burner, collector: &Collector, name: &str) -> Record {
+    let told = || {
+        let tid = burner.burn(name)?;
+        wait_for(Duration::from_secs(5), || only(&collector.received()?, DISABLED, tid))
+    };
+    wait_for(Duration::from_secs(60), told).unwrap()
+}
+
+#[test]
+fn who_holds_softirqs_or_interrupts_off_is_told_once_with_its_stack() {
+    let collector = Collector::start(None).unwrap();
+    let agent = pushing(&collector, "");
+    let burner = Burner::attach().unwrap();
+    for (name, function) in [("softirq 60", "_softirq"), ("irq 60", "try_to_wake_up")] {
+        let event = burned(&burner, &collector, name);
+        println!("{}\n{}", event.body, event.attributes["code.stacktrace"]);
+        assert_eq!(event.severity, 13);
+        assert_eq!(event.attributes["thread.name"], name);
+        assert!(event.attributes["code.stacktrace"].contains(function));
+        // The tick itself is not what held them off.
+        assert!(!event.attributes["code.stacktrace"].contains("hrtimer_interrupt"));
+        let vector = event.attributes.get("linux.softirq.vector");
+        assert_eq!(vector.is_some(), name.starts_with("softirq"), "{vector:?}");
+        let seconds: f64 = event.attributes["linux.softirq.disabled.duration"].parse().unwrap();
+        assert!((0.02..0.2 * f64::from(slowness())).contains(&seconds), "{seconds} s");
+        let data = &document(&agent, "softirq_tracing", &event)["tracer_data"];
+        assert_eq!(data["offtime"].as_f64().unwrap().round(), (seconds * 1e9).round());
+        assert_eq!((&data["threshold"], &data["comm"]), (&Json::from(10_000_000), &name.into()));
+        assert!(data["now"].as_u64() > Some(0) && data["stack"].as_str().unwrap().contains('\n'));
+    }
+}
+
+#[test]
+fn softirqs_held_off_below_the_threshold_or_with_the_event_off_are_not_told() {
+    let burner = Burner::attach().unwrap();
+    let quiet = "[EventTracing.Softirq]\nDisabledThreshold = 5000000000\n";
+    for config in ["BlackList = [\"softirq_tracing\"]\n", ""] {
+        let collector = Collector::start(None).unwrap();
+        let config = config.to_owned()
+            + &push_config("grpc", collector.grpc, "gzip", "http", "")
+            + if config.is_empty() { quiet } else { "" };
+        let _agent = Agent::with(&config).start().unwrap();
+        collector.until(|got| Ok(got.last("linux.softirq.wait.duration")?.time)).unwrap();
+        for name in ["softirq 60", "irq 60"] {
+            burner.burn(name).unwrap();
+        }
+        sleep(Duration::from_secs(3));
+        let got = collector.received().unwrap();
+        assert!(got.records.iter().all(|record| record.event_name != DISABLED));
+    }
+}
+
+/// A task that waits for a frozen file system, which is thawed when this is dropped.
+struct Blocked {
+    folder: tempfile::TempDir,
+    writer: Child,
+}
+
+impl Blocked {
+    fn start() -> Self {
+        if in_lab() {
+            run("modprobe", &["--all", "loop", "ext4"]);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::File::create(path("image")).unwrap().set_len(16 << 20).unwrap();
+        fs::create_dir(path("mounted")).unwrap();
+        run("mkfs.ext4", &["-q", "-F", &path("image")]);
+        run("mount", &["-o", "loop", &path("image"), &path("mounted")]);
+        run("fsfreeze", &["--freeze", &path("mounted")]);
+        let file = format!("of={}", path("mounted/blocked"));
+        let dd = ["if=/dev/zero", &file, "bs=4k", "count=1", "status=none"];
+        let writer = Command::new("dd").args(dd).spawn().unwrap();
+        Self { folder, writer }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let mounted = self.folder.path().join("mounted");
+        run("fsfreeze", &["--unfreeze", mounted.to_str().unwrap()]);
+        self.writer.wait().unwrap();
+        run("umount", &[mounted.to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status = Command::new(program).args(args).status().unwrap();
+    assert!(status.success(), "{program} {args:?}");
+}
+
+#[test]
+fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_again() {
+    let _timeout = Setting::set("hung_task_timeout_secs", "2");
+    let collector = Collector::start(None).unwrap();
+    let agent = pushing(&collector, "[EventTracing.Lockup]\nAllCpuBacktraces = true\n");
+    let counted = |got: &Received| Ok(got.last("linux.kernel.hung_tasks")?.value);
+    let before = collector.until(counted).unwrap();
+    let blocked = Blocked::start();
+    let pid = blocked.writer.id();
+    let event = collector.until(|got| only(got, HUNG_TASK, pid)).unwrap();
+    println!("{}\n{:#?}", event.body, event.attributes);
+    assert_eq!(event.severity, 17);
+    assert_eq!(event.attributes["thread.name"], "dd");
+    assert_eq!(event.attributes["linux.hung_task.timeout"], "2");
+    assert!(event.attributes["code.stacktrace"].contains("write"));
+    assert!(event.attributes["linux.task.blocked"].contains("\"dd\""));
+    let answers = Path::new("/proc/sysrq-trigger").exists();
+    let backtraces = event.attributes.get("linux.cpu.backtraces");
+    assert_eq!(backtraces.is_some_and(|text| text.contains("backtrace")), answers);
+    let data = &document(&agent, "hungtask", &event)["tracer_data"];
+    assert_eq!((&data["pid"], &data["comm"]), (&pid.into(), &"dd".into()));
+    let tasks = data["blocked_processes_stack"].as_str().unwrap();
+    assert!(tasks.contains(&format!("process.pid: {pid} ")) && tasks.contains("\n "), "{tasks}");
+    assert_eq!(data["cpus_stack"].as_str().unwrap().contains("backtrace"), answers);
+    // The kernel looks again, and counts again.
+    collector
+        .until(|got| {
+            let now = counted(got)?;
+            ensure!(now >= before + 2.0, "{before} and then {now}");
+            Ok(())
+        })
+        .unwrap();
+    assert!(agent.get("metrics").unwrap().contains("huatuo_bamai_hungtask_total{"));
+    collector
+        .until(|got| {
+            let mut points = got.of("huatuo.event.suppressed").into_iter();
+            let is_it = |attributes: &integration::Attributes| {
+                attributes["huatuo.event.name"] == HUNG_TASK
+                    && attributes["huatuo.suppression.reason"] == "backoff"
+            };
+            let of = points.rfind(|point| is_it(&point.attributes));
+            ensure!(of.context("none was held back")?.value >= 1.0);
+            Ok(())
+        })
+        .unwrap();
+    let got = collector.received().unwrap();
+    assert_eq!(got.records.iter().filter(|record| record.event_name == HUNG_TASK).count(), 1);
+}
+
+#[test]
+fn a_watchdog_that_is_off_is_a_verdict_that_says_what_to_do() {
+    let _hung = Setting::set("hung_task_timeout_secs", "0");
+    let _soft = Setting::set("soft_watchdog", "0");
+    let agent = Agent::with("").start().unwrap();
+    let status = agent.status().unwrap();
+    let probes = status["probes"].as_array().unwrap();
+    for (name, setting) in
+        [("system.hung_task", "hung_task_timeout_secs"), ("system.softlockup", "soft_watchdog")]
+    {
+        let probe = probes.iter().find(|probe| probe["probe"] == name).unwrap();
+        assert_eq!(probe["state"], "disabled");
+        let reason = probe["reason"].as_str().unwrap();
+        assert!(reason.contains(setting) && reason.contains("sysctl"), "{reason}");
+    }
+}
+
+#[test]
+fn a_soft_lockup_is_told_with_its_stack_and_counted() {
+    if !in_lab() {
+        println!("not here: would hold up a CPU for 14 s; `make lab TEST=events_cpu` does");
+        return;
+    }
+    let _thresh = Setting::set("watchdog_thresh", "5");
+    let collector = Collector::start(None).unwrap();
+    let agent = pushing(&collector, "[EventTracing.Lockup]\nAllCpuBacktraces = true\n");
+    let before = collector.until(|got| Ok(got.last("linux.kernel.softlockups")?.value)).unwrap();
+    let burner = Burner::attach().unwrap();
+    burner.burn("lockup 14000").unwrap();
+    let event = collector
+        .until(|got| {
+            let found = all_of(got, SOFTLOCKUP, "thread.name", "lockup 14000");
+            Ok((*found.first().context("none")?).clone())
+        })
+        .unwrap();
+    println!("{}\n{:#?}", event.body, event.attributes);
+    assert_eq!(event.severity, 18);
+    assert!(event.attributes["code.stacktrace"].contains("bpf_"));
+    let data = &document(&agent, "softlockup", &event)["tracer_data"];
+    assert_eq!(data["comm"], "lockup 14000");
+    assert!(data["cpus_stack"].as_str().unwrap().contains("backtrace"), "{data}");
+    collector
+        .until(|got| {
+            let now = got.last("linux.kernel.softlockups")?.value;
+            ensure!(now > before, "{now}");
+            Ok(())
+        })
+        .unwrap();
+}
