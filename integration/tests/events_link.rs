@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use integration::lab::in_lab;
-use integration::{
-    Agent, Collector, Network, Received, Record, Watch, ip, push_config, wait_for,
-};
+use integration::{Agent, Collector, Network, Received, Record, Watch, ip, push_config, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
