@@ -222,8 +222,14 @@ struct kobject {
 	struct kobject *parent;
 };
 
+struct device_driver {
+	const char *name;
+};
+
 struct device {
 	struct kobject kobj;
+	struct device *parent;
+	struct device_driver *driver;
 	u32 devt;
 };
 
@@ -269,10 +275,6 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-typedef struct {
-	long long counter;
-} atomic64_t;
-
 struct ns_common {
 	unsigned int inum;
 };
@@ -297,15 +299,6 @@ struct net___atomic_cookie {
 typedef struct {
 	struct net *net;
 } possible_net_t;
-
-struct device_driver {
-	const char *name;
-};
-
-struct device {
-	struct device *parent;
-	struct device_driver *driver;
-};
 
 struct net_device {
 	unsigned long state;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use integration::lab::in_lab;
+use integration::lab::{in_lab, is_elsewhere, modprobe};
 use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc, push_config};
 
 /// An agent that pushes to a Collector every second.
