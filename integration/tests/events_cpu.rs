@@ -5,22 +5,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use integration::lab::{HungTask, Setting, is_elsewhere};
 use integration::{Agent, Burner, Collector, Received, Record, push_config, slowness, wait_for};
 use serde_json::Value as Json;
 
 const DISABLED: &str = "linux.softirq.disabled";
 const SOFTLOCKUP: &str = "linux.kernel.softlockup";
 const HUNG_TASK: &str = "linux.kernel.hung_task";
-
-/// Set by the lab: what can only be there has to be.
-fn in_lab() -> bool {
-    std::env::var_os("HUATUO_LAB").is_some()
-}
 
 /// An agent that pushes to a Collector every second, and has begun to.
 fn pushing(collector: &Collector, more: &str) -> Agent {
@@ -53,25 +48,9 @@ fn document(agent: &Agent, tracer: &str, event: &Record) -> Json {
     documents.into_iter().find(is_it).unwrap()
 }
 
-/// A setting of the kernel, as it was again when this is dropped.
-struct Setting {
-    path: String,
-    before: String,
-}
-
-impl Setting {
-    fn set(name: &str, value: &str) -> Self {
-        let path = format!("/proc/sys/kernel/{name}");
-        let before = fs::read_to_string(&path).unwrap();
-        fs::write(&path, value).unwrap();
-        Self { path, before }
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        fs::write(&self.path, &self.before).unwrap();
-    }
+/// A setting of the kernel, as it was again when what this returns is dropped.
+fn set(name: &str, value: &str) -> Setting {
+    Setting::new(&format!("/proc/sys/kernel/{name}"), value).unwrap()
 }
 
 /// Has a thread hold up its CPU until that is told of. A softirq has to interrupt it for that,
@@ -128,54 +107,14 @@ fn softirqs_held_off_below_the_threshold_or_with_the_event_off_are_not_told() {
     }
 }
 
-/// A task that waits for a frozen file system, which is thawed when this is dropped.
-struct Blocked {
-    folder: tempfile::TempDir,
-    writer: Child,
-}
-
-impl Blocked {
-    fn start() -> Self {
-        if in_lab() {
-            run("modprobe", &["--all", "loop", "ext4"]);
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        fs::File::create(path("image")).unwrap().set_len(16 << 20).unwrap();
-        fs::create_dir(path("mounted")).unwrap();
-        run("mkfs.ext4", &["-q", "-F", &path("image")]);
-        run("mount", &["-o", "loop", &path("image"), &path("mounted")]);
-        run("fsfreeze", &["--freeze", &path("mounted")]);
-        let file = format!("of={}", path("mounted/blocked"));
-        let dd = ["if=/dev/zero", &file, "bs=4k", "count=1", "status=none"];
-        let writer = Command::new("dd").args(dd).spawn().unwrap();
-        Self { folder, writer }
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        let mounted = self.folder.path().join("mounted");
-        run("fsfreeze", &["--unfreeze", mounted.to_str().unwrap()]);
-        self.writer.wait().unwrap();
-        run("umount", &[mounted.to_str().unwrap()]);
-    }
-}
-
-fn run(program: &str, args: &[&str]) {
-    let status = Command::new(program).args(args).status().unwrap();
-    assert!(status.success(), "{program} {args:?}");
-}
-
 #[test]
 fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_again() {
-    let _timeout = Setting::set("hung_task_timeout_secs", "2");
     let collector = Collector::start(None).unwrap();
     let agent = pushing(&collector, "[EventTracing.Lockup]\nAllCpuBacktraces = true\n");
     let counted = |got: &Received| Ok(got.last("linux.kernel.hung_tasks")?.value);
     let before = collector.until(counted).unwrap();
-    let blocked = Blocked::start();
-    let pid = blocked.writer.id();
+    let hung = HungTask::new(2).unwrap();
+    let pid = hung.pid();
     let event = collector.until(|got| only(got, HUNG_TASK, pid)).unwrap();
     println!("{}\n{:#?}", event.body, event.attributes);
     assert_eq!(event.severity, 17);
@@ -218,8 +157,8 @@ fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_aga
 
 #[test]
 fn a_watchdog_that_is_off_is_a_verdict_that_says_what_to_do() {
-    let _hung = Setting::set("hung_task_timeout_secs", "0");
-    let _soft = Setting::set("soft_watchdog", "0");
+    let _hung = set("hung_task_timeout_secs", "0");
+    let _soft = set("soft_watchdog", "0");
     let agent = Agent::with("").start().unwrap();
     let status = agent.status().unwrap();
     let probes = status["probes"].as_array().unwrap();
@@ -235,11 +174,10 @@ fn a_watchdog_that_is_off_is_a_verdict_that_says_what_to_do() {
 
 #[test]
 fn a_soft_lockup_is_told_with_its_stack_and_counted() {
-    if !in_lab() {
-        println!("not here: would hold up a CPU for 14 s; `make lab TEST=events_cpu` does");
+    if is_elsewhere("events_cpu", "a CPU that may be held up for 14 s") {
         return;
     }
-    let _thresh = Setting::set("watchdog_thresh", "5");
+    let _thresh = set("watchdog_thresh", "5");
     let collector = Collector::start(None).unwrap();
     let agent = pushing(&collector, "[EventTracing.Lockup]\nAllCpuBacktraces = true\n");
     let before = collector.until(|got| Ok(got.last("linux.kernel.softlockups")?.value)).unwrap();

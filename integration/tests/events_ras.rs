@@ -4,13 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use integration::lab::is_elsewhere;
+use integration::lab::{is_elsewhere, machine_check};
 use integration::{Agent, Collector, Point, Received, push_config, wait_for};
 use serde_json::Value as Json;
 
@@ -19,16 +17,6 @@ const COUNTER: &str = "linux.ras.errors";
 
 fn pushing(collector: &Collector) -> Agent {
     Agent::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start().unwrap()
-}
-
-/// Has the kernel record a machine check of bank 4 of CPU 0, by software only: writing the bank
-/// injects it.
-fn machine_check(status: &str) {
-    let folder = Path::new("/sys/kernel/debug/mce-inject");
-    for (file, text) in [("flags", "sw"), ("cpu", "0"), ("status", status), ("bank", "4")] {
-        fs::write(folder.join(file), format!("{text}\n"))
-            .unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
 }
 
 /// Errors that processors reported, by severity.
@@ -45,14 +33,11 @@ fn a_machine_check_is_counted_and_told_with_its_registers() {
     if is_elsewhere("events_ras", "the module mce-inject") {
         return;
     }
-    // Debug files of the module.
-    let _ = Command::new("mount").args(["-t", "debugfs", "debug", "/sys/kernel/debug"]).status();
-    assert!(Command::new("modprobe").arg("mce-inject").status().unwrap().success(), "mce-inject");
     let collector = Collector::start(None).unwrap();
     let agent = pushing(&collector);
     // An instruction fetch that was corrected in a cache, and parity that was lost.
-    machine_check("0x9400000000000151");
-    machine_check("0xb200000000000005");
+    machine_check("0x9400000000000151").unwrap();
+    machine_check("0xb200000000000005").unwrap();
     let got = collector
         .until(|got| {
             let counts = ["corrected", "fatal", "recoverable"].map(|word| counted(got, word));

@@ -20,10 +20,6 @@ use crate::sync::lock;
 use crate::telemetry::EventMeter;
 use reader::{ReadGuard, Reader};
 
-/// What HUATUO's files say of an event, for tests of decoders: probes know no exporter.
-#[cfg(test)]
-pub(crate) use crate::export::document::document;
-
 /// Records of one probe that wait between the reader and its decoder.
 const QUEUE: usize = 1024;
 

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::kernel::Setting;
-use super::{modprobe, monitor, shell};
+use super::{in_lab, modprobe, monitor, shell};
 use crate::wait_for;
 
 /// What QEMU calls it.
@@ -24,21 +24,33 @@ pub fn scratch_disk() -> Result<&'static Path> {
     Ok(path)
 }
 
-/// A new ext4 on the scratch disk; unmounted when dropped.
-pub struct Scratch(TempDir);
+/// A new ext4, on the scratch disk or outside of the lab on a file; unmounted when dropped.
+pub struct Scratch {
+    folder: TempDir,
+    _image: Option<NamedTempFile>,
+}
 
 impl Scratch {
     /// Makes and mounts it.
     pub fn mounted() -> Result<Self> {
-        modprobe("ext4")?;
-        let (disk, folder) = (scratch_disk()?.display(), tempfile::tempdir()?);
-        shell(&format!("mkfs.ext4 -qF {disk} && mount {disk} {}", folder.path().display()))?;
-        Ok(Self(folder))
+        let folder = tempfile::tempdir()?;
+        let at = folder.path().display();
+        if in_lab() {
+            modprobe("ext4")?;
+            let disk = scratch_disk()?.display();
+            shell(&format!("mkfs.ext4 -qF {disk} && mount {disk} {at}"))?;
+            return Ok(Self { folder, _image: None });
+        }
+        let image = NamedTempFile::new()?;
+        image.as_file().set_len(16 << 20)?;
+        let file = image.path().display();
+        shell(&format!("mkfs.ext4 -qF {file} && mount -o loop {file} {at}"))?;
+        Ok(Self { folder, _image: Some(image) })
     }
 
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 }
 

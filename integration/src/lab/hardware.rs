@@ -31,10 +31,16 @@ pub fn mce_by_monitor() -> Result<Setting> {
 
 /// The same in bank 4 of the first processor, by the kernel's module `mce-inject`.
 pub fn mce_by_software() -> Result<()> {
+    machine_check(CORRECTED)
+}
+
+/// A machine check of bank 4 of the first processor with this status, by the kernel's module
+/// `mce-inject`: only software sees it.
+pub fn machine_check(status: &str) -> Result<()> {
     modprobe("mce-inject")?;
     let folder = Path::new("/sys/kernel/debug/mce-inject");
     // Writing the bank injects it.
-    for (file, text) in [("flags", "sw"), ("cpu", "0"), ("status", CORRECTED), ("bank", "4")] {
+    for (file, text) in [("flags", "sw"), ("cpu", "0"), ("status", status), ("bank", "4")] {
         fs::write(folder.join(file), format!("{text}\n")).with_context(|| file.to_owned())?;
     }
     Ok(())

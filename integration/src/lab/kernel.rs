@@ -95,22 +95,22 @@ fn found(lines: &str, text: &str) -> Result<String> {
 
 /// A number of the kernel (`/proc/sys`, `/sys`), as before when dropped.
 pub struct Setting {
-    path: &'static str,
+    path: String,
     before: String,
 }
 
 impl Setting {
     /// Sets it.
-    pub fn new(path: &'static str, value: &str) -> Result<Self> {
+    pub fn new(path: &str, value: &str) -> Result<Self> {
         let before = fs::read_to_string(path).with_context(|| path.to_owned())?;
         ensure!(!before.is_empty(), "{path} has no value");
         fs::write(path, value).with_context(|| path.to_owned())?;
-        Ok(Self { path, before })
+        Ok(Self { path: path.to_owned(), before })
     }
 }
 
 impl Drop for Setting {
     fn drop(&mut self) {
-        let _ = fs::write(self.path, &self.before);
+        let _ = fs::write(&self.path, &self.before);
     }
 }

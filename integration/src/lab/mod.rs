@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
 pub use disk::{HungTask, Scratch, SlowDisk, Throttled, scratch_disk};
-pub use hardware::{aer_by_monitor, mce_by_monitor, mce_by_software};
+pub use hardware::{aer_by_monitor, machine_check, mce_by_monitor, mce_by_software};
 pub use kernel::{KernelLog, Setting, Trace};
 pub use network::{Nic, TransmitHang};
 

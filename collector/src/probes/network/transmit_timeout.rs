@@ -91,7 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::events::document;
+    use crate::export::document::document;
     use crate::probes::tests::decode;
 
     /// `struct transmit_timeout` as bytes.

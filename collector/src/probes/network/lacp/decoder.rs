@@ -208,7 +208,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::events::document;
+    use crate::export::document::document;
     use crate::netlink::LacpPort;
     use crate::netlink::tests::{payload, record};
     use crate::probes::tests::decode;

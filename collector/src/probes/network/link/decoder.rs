@@ -211,7 +211,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::events::document;
+    use crate::export::document::document;
     use crate::netlink::tests::{payload, record};
     use crate::probes::tests::decode;
 
