@@ -69,7 +69,9 @@ fn a_task_that_reclaims_within_the_limit_of_its_container_is_told_once_a_second(
         .unwrap();
     assert_eq!((record.severity, record.scope.as_str()), (13, "huatuo-otel/memory.stall"));
     assert_eq!(record.resource["container.id"], id);
-    assert_eq!(record.attributes["thread.name"], "dd");
+    // The shell, too, may be the one that finds no room.
+    let name = record.attributes["thread.name"].as_str();
+    assert!(["dd", "sh"].contains(&name), "{name}");
     let seconds: f64 = record.attributes["linux.memory.direct_reclaim.duration"].parse().unwrap();
     println!("direct reclaim: {seconds} s within a second; {}", record.body);
     assert!((THRESHOLD..60.0).contains(&seconds), "{seconds} s");
@@ -90,7 +92,7 @@ fn a_task_that_reclaims_within_the_limit_of_its_container_is_told_once_a_second(
     let document = document.unwrap();
     assert_eq!(document["container_id"], id);
     let data = &document["tracer_data"];
-    assert_eq!(data["comm"], "dd");
+    assert_eq!(data["comm"], name);
     assert_eq!(data["pid"].to_string(), record.attributes["process.pid"]);
     assert_eq!(data["deltatime"], (seconds * 1e9).round() as u64);
     assert_eq!(data.as_object().unwrap().len(), 3);
