@@ -66,7 +66,7 @@ pub fn script(agent: &Path, tests: &[Test]) -> String {
     script.push_str(
         "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          export HUATUO_TEST_SLOWNESS=10 HUATUO_LAB=1 RUST_BACKTRACE=0\n\
-         modprobe --all veth overlay tcp_diag bonding dummy sch_netem\n\
+         modprobe --all veth overlay tcp_diag bonding bridge dummy sch_netem\n\
          echo \"guest: $(uname -r), cgroup: $(stat -f -c %T /sys/fs/cgroup)\"\n",
     );
     script.push_str(&format!(
