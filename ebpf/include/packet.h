@@ -21,6 +21,7 @@
 #define AF_INET6 10
 /* include/net/tcp_states.h: sockets that end with their struct sock_common. */
 #define TCP_TIME_WAIT 6
+#define TCP_CLOSE 7
 #define TCP_NEW_SYN_RECV 12
 
 /* Headers of IPv6 that may stand before that of TCP; more of them are not looked at. */

@@ -96,7 +96,8 @@ fn an_oom_kill_reaches_subscriber_file_and_page_with_all_its_fields() {
     let agent = Agent::with("Region = \"dev\"").start().unwrap();
     let all = Watch::subscribe(&agent, "{}").unwrap();
     let ours = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"^oom$","region":"dev"}}"#);
-    let none = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"dropwatch"}}"#).unwrap();
+    let none = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"netdev_txqueue_timeout"}}"#)
+        .unwrap();
     let id = container_id(0x41);
     let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
     let pid = cgroup.kill_one().unwrap().pid;

@@ -19,6 +19,8 @@ pub struct Mount {
     pub device: String,
     /// Where it is mounted.
     pub point: String,
+    /// All of it, and not a folder of it that is mounted a second time.
+    pub is_whole: bool,
     /// Its type.
     pub kind: String,
     /// What is mounted: a device, or a word.
@@ -32,7 +34,7 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
     mountinfo.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(2);
-        let (device, _root, point) = (before.next()?, before.next()?, before.next()?);
+        let (device, root, point) = (before.next()?, before.next()?, before.next()?);
         let options = before.next()?;
         let mut after = after.split(' ');
         let (kind, source, of_all) = (after.next()?, after.next()?, after.next()?);
@@ -40,6 +42,7 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
         Some(Mount {
             device: device.to_owned(),
             point: unescape(point),
+            is_whole: root == "/",
             kind: kind.to_owned(),
             source: unescape(source),
             read_only: is_read_only(options) || is_read_only(of_all),

@@ -138,10 +138,18 @@ static __always_inline u32 type_of(struct sk_buff *skb, u32 reason)
 	return DROP_LISTEN_OVERFLOW_HANDSHAKE3;
 }
 
+/* The end of a connection that nobody read before the socket was closed: no data is lost. */
+static __always_inline bool is_unread_end(struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	return !skb->len && sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+}
+
 static __always_inline int dropped(void *ctx, struct sk_buff *skb, u32 reason, struct sock *sk)
 {
 	count(reason == DROP_NO_REASON ? 0 : reason);
-	if (!is_tcp(skb))
+	if (!is_tcp(skb) || is_unread_end(skb))
 		return 0;
 	return report(ctx, skb, sk ?: skb->sk, reason, type_of(skb, reason));
 }

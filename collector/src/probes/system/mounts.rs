@@ -50,12 +50,8 @@ impl Probe for Mounts {
         let (fs, start) = (cx.files.host().clone(), cx.boot_time);
         let text = cx.files.first_of(["1/mountinfo", "self/mountinfo"])?;
         let mut host = out.host();
-        let (mut points, mut devices) = (HashSet::new(), HashSet::new());
-        // The last mount on a place hides the others.
-        for mount in mounts(text).collect::<Vec<_>>().into_iter().rev() {
-            if !points.insert(mount.point.clone()) {
-                continue;
-            }
+        let mut devices = HashSet::new();
+        for mount in visible(text) {
             if self.watched.passes(&mount.point) {
                 let point = vec![of_point(&mount)];
                 host.sum(&metric::LINUX_MOUNT_READ_ONLY, point, start, mount.read_only.into());
@@ -71,6 +67,18 @@ impl Probe for Mounts {
         }
         Ok(())
     }
+}
+
+/// Mounts that are seen: the last on a place hides the others. Those of a whole file system come
+/// first, so that one is known by where it is mounted and not by a folder of it.
+fn visible(mountinfo: &str) -> Vec<Mount> {
+    let mut points = HashSet::new();
+    let mut all: Vec<Mount> = mounts(mountinfo).collect();
+    all.reverse();
+    all.retain(|mount| points.insert(mount.point.clone()));
+    all.reverse();
+    all.sort_by_key(|mount| !mount.is_whole);
+    all
 }
 
 fn record(host: &mut EntityRecorder<'_>, mount: &Mount, room: &StatVfs, start: UnixNanos) {
@@ -103,4 +111,20 @@ fn attributes(mount: &Mount) -> Vec<Attribute> {
 
 fn of_point(mount: &Mount) -> Attribute {
     (&attribute::SYSTEM_FILESYSTEM_MOUNTPOINT, Value::from(mount.point.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_is_known_by_its_first_whole_mount_that_is_seen() {
+        let line =
+            |root: &str, point: &str| format!("1 1 8:1 {root} {point} rw - ext4 /dev/sda1 rw\n");
+        let text = [line("/", "/data"), line("/", "/"), line("/run/netns", "/run/netns")].concat();
+        let points: Vec<String> = visible(&text).into_iter().map(|mount| mount.point).collect();
+        assert_eq!(points, ["/data", "/", "/run/netns"]);
+        let hidden = line("/old", "/") + &text;
+        assert!(visible(&hidden)[1].is_whole);
+    }
 }
