@@ -92,7 +92,8 @@ pub fn get(url: &str) -> Result<String> {
     Ok(answer.body_mut().read_to_string()?)
 }
 
-/// A configuration that pushes to a Collector on this host every second; `more` keys of `[Otlp]`.
+/// A configuration that pushes to a Collector on this host every second, or less often where the
+/// machine is slow and the test could not keep up; `more` keys of `[Otlp]`.
 pub fn push_config(
     protocol: &str,
     port: u16,
@@ -100,9 +101,10 @@ pub fn push_config(
     scheme: &str,
     more: &str,
 ) -> String {
+    let interval = slowness().div_ceil(3);
     format!(
         "Region = \"dev\"\n[Otlp]\nEndpoint = \"{scheme}://localhost:{port}\"\n\
-         Protocol = \"{protocol}\"\nCompression = \"{compression}\"\nInterval = 1\n{more}"
+         Protocol = \"{protocol}\"\nCompression = \"{compression}\"\nInterval = {interval}\n{more}"
     )
 }
 
