@@ -182,18 +182,13 @@ fn a_soft_lockup_is_told_with_its_stack_and_counted() {
     let agent = pushing(&collector, "[EventTracing.Lockup]\nAllCpuBacktraces = true\n");
     let before = collector.until(|got| Ok(got.last("linux.kernel.softlockups")?.value)).unwrap();
     let burner = Burner::attach().unwrap();
-    burner.burn("lockup 14000").unwrap();
-    let event = collector
-        .until(|got| {
-            let found = all_of(got, SOFTLOCKUP, "thread.name", "lockup 14000");
-            Ok((*found.first().context("none")?).clone())
-        })
-        .unwrap();
+    let tid = burner.burn("lockup 14000").unwrap();
+    let event = collector.until(|got| only(got, SOFTLOCKUP, tid)).unwrap();
     println!("{}\n{:#?}", event.body, event.attributes);
     assert_eq!(event.severity, 18);
     assert!(event.attributes["code.stacktrace"].contains("bpf_"));
     let data = &document(&agent, "softlockup", &event)["tracer_data"];
-    assert_eq!(data["comm"], "lockup 14000");
+    assert_eq!(data["cpu"].to_string(), event.attributes["cpu.logical_number"]);
     assert!(data["cpus_stack"].as_str().unwrap().contains("backtrace"), "{data}");
     collector
         .until(|got| {
