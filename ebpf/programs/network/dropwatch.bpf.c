@@ -25,12 +25,17 @@ struct {
 	__type(value, struct drop_counts);
 } drops SEC(".maps");
 
+struct refusal {
+	u64 skb;
+	u64 listener;
+};
+
 /* The packet that this CPU has just refused because an accept queue is full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, u64);
+	__type(value, struct refusal);
 } refused SEC(".maps");
 
 #define HAS_REASON(name) bpf_core_enum_value_exists(enum skb_drop_reason, name)
@@ -122,20 +127,22 @@ static __always_inline int report(void *ctx, struct sk_buff *skb, struct sock *s
 	return 0;
 }
 
-static __always_inline u32 type_of(struct sk_buff *skb, u32 reason)
+/* The listening socket that had no room for the connection; null where it was not that. */
+static __always_inline struct sock *refused_by(struct sk_buff *skb)
 {
 	u32 zero = 0;
-	u64 *slot;
+	struct refusal *last = bpf_map_lookup_elem(&refused, &zero);
 
-	if (HAS_REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW))
-		return reason == REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW)
-			       ? DROP_LISTEN_OVERFLOW_HANDSHAKE3
-			       : DROP_COMMON;
-	slot = bpf_map_lookup_elem(&refused, &zero);
-	if (!slot || *slot != (u64)skb)
-		return DROP_COMMON;
-	*slot = 0;
-	return DROP_LISTEN_OVERFLOW_HANDSHAKE3;
+	if (!last || last->skb != (u64)skb)
+		return 0;
+	last->skb = 0;
+	return (struct sock *)last->listener;
+}
+
+static __always_inline bool is_overflow(u32 reason)
+{
+	return HAS_REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW) &&
+	       reason == REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW);
 }
 
 /* The end of a connection that nobody read before the socket was closed: no data is lost. */
@@ -148,10 +155,16 @@ static __always_inline bool is_unread_end(struct sk_buff *skb)
 
 static __always_inline int dropped(void *ctx, struct sk_buff *skb, u32 reason, struct sock *sk)
 {
+	struct sock *listener;
+	u32 type = DROP_COMMON;
+
 	count(reason == DROP_NO_REASON ? 0 : reason);
 	if (!is_tcp(skb) || is_unread_end(skb))
 		return 0;
-	return report(ctx, skb, sk ?: skb->sk, reason, type_of(skb, reason));
+	listener = refused_by(skb);
+	if (listener || is_overflow(reason))
+		type = DROP_LISTEN_OVERFLOW_HANDSHAKE3;
+	return report(ctx, skb, sk ?: listener ?: skb->sk, reason, type);
 }
 
 SEC("tp_btf/kfree_skb")
@@ -208,17 +221,19 @@ int BPF_KPROBE(tcp_conn_request_kprobe, void *ops, void *af_ops, struct sock *sk
 	return requested(ctx, sk, skb);
 }
 
-/* The packet is freed right after, on this CPU; kernels whose reason tells of it need no mark. */
+/* The packet is freed right after, on this CPU, and no kernel before v6.11 tells then whose it was. */
 static __always_inline int acknowledged(struct sock *sk, struct sk_buff *skb)
 {
 	u32 zero = 0;
-	u64 *slot;
+	struct refusal *last;
 
-	if (HAS_REASON(SKB_DROP_REASON_TCP_LISTEN_OVERFLOW) || !accept_queue_is_full(sk))
+	if (!accept_queue_is_full(sk))
 		return 0;
-	slot = bpf_map_lookup_elem(&refused, &zero);
-	if (slot)
-		*slot = (u64)skb;
+	last = bpf_map_lookup_elem(&refused, &zero);
+	if (last) {
+		last->skb = (u64)skb;
+		last->listener = (u64)sk;
+	}
 	return 0;
 }
 

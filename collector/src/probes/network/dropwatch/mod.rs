@@ -53,7 +53,7 @@ const HOOKS: &[Hook] = &[
     Hook {
         target: "tcp_v4_syn_recv_sock",
         required: false,
-        purpose: "tells that an accept queue was full, where no reason does",
+        purpose: "tells which accept queue was full, where the drop does not",
         twins: &[
             Twin::new(Way::Fentry, program::TCP_V4_SYN_RECV_SOCK_FENTRY),
             Twin::new(Way::Kprobe, program::SYN_RECV_SOCK_KPROBE),
