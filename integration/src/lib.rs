@@ -92,8 +92,14 @@ pub fn get(url: &str) -> Result<String> {
     Ok(answer.body_mut().read_to_string()?)
 }
 
-/// A configuration that pushes to a Collector on this host every second, or less often where the
-/// machine is slow and the test could not keep up; `more` keys of `[Otlp]`.
+/// Seconds between two pushes: one, or more where the machine is slow and could not keep up with
+/// reading what comes.
+pub fn push_interval() -> u32 {
+    slowness().div_ceil(3)
+}
+
+/// A configuration that pushes to a Collector on this host every [`push_interval`]; `more` keys of
+/// `[Otlp]`.
 pub fn push_config(
     protocol: &str,
     port: u16,
@@ -101,7 +107,7 @@ pub fn push_config(
     scheme: &str,
     more: &str,
 ) -> String {
-    let interval = slowness().div_ceil(3);
+    let interval = push_interval();
     format!(
         "Region = \"dev\"\n[Otlp]\nEndpoint = \"{scheme}://localhost:{port}\"\n\
          Protocol = \"{protocol}\"\nCompression = \"{compression}\"\nInterval = {interval}\n{more}"

@@ -289,7 +289,9 @@ fn waits_of_a_container_are_its_own() {
     let cgroup = Cgroup::new(&format!("docker/{id}/nested")).unwrap();
     // More busy tasks than CPUs, so that they wait for each other.
     let cpus = std::thread::available_parallelism().unwrap().get();
-    cgroup.run("timeout 3 sh -c 'while :; do :; done'", 2 * cpus).unwrap();
+    let seconds = 3 * integration::push_interval();
+    let busy = format!("timeout {seconds} sh -c 'while :; do :; done'");
+    cgroup.run(&busy, 2 * cpus).unwrap();
     let name = "linux.cgroup.cpu.runqueue.wait.duration";
     let is_ours = |point: &&&Point| point.resource["container.id"] == id;
     let (first, last) = collector
