@@ -54,7 +54,7 @@ pub fn drops() -> Result<Vec<Figure>> {
     let collector = Collector::start(None)?;
     let config = format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\n", collector.grpc);
     let agent = Agent::with(&config).start()?;
-    let watch = Watch::subscribe(&agent, r#"{"tracer_name": "oom"}"#)?;
+    let watch = Watch::subscribe(&agent, r#"{"filters":{"tracer_name":"oom"}}"#)?;
     let cgroup = Cgroup::new("huatuo-bench")?;
     sleep(Duration::from_secs(2));
     let memory_before = resident(agent.pid())?;
