@@ -154,6 +154,11 @@ fn paired(name: &str, run: fn() -> Result<f64>) -> Result<Figure> {
     Ok(figure(format!("{name} with the agent"), value, ""))
 }
 
+/// What TCP loses.
+pub fn loopback() -> Result<Vec<Figure>> {
+    Ok(vec![paired("4 GiB through a TCP connection on loopback", tcp)?])
+}
+
 pub fn throughput() -> Result<Vec<Figure>> {
     // Shows that nothing else is at work.
     let load = proc("loadavg")?;
@@ -162,6 +167,5 @@ pub fn throughput() -> Result<Vec<Figure>> {
         paired("perf bench sched pipe on one CPU", pipe)?,
         paired("hackbench -g 4 -l 2000", hackbench)?,
         paired("the same beside 16,384 direct reads of 4 KiB", mixed)?,
-        paired("4 GiB through a TCP connection on loopback", tcp)?,
     ])
 }

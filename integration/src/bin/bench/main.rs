@@ -41,6 +41,7 @@ fn main() -> Result<()> {
         ("cgroups", containers::cgroups),
         ("hooks", kernel::hooks),
         ("throughput", kernel::throughput),
+        ("loopback", kernel::loopback),
         ("kills", latency::kills),
         ("storm", storm::drops),
     ];
