@@ -53,17 +53,23 @@ static __always_inline bool event_allowed(u64 now_ns)
 	return false;
 }
 
-/* Room for a record of `size` bytes, or null: then the loss has been counted. */
+/*
+ * Room for a record of `size` bytes, zeroed but for its time, which is what records begin with; or
+ * null: then the loss has been counted.
+ */
 static __always_inline void *event_reserve(u64 size, u64 now_ns)
 {
 	struct event_loss *loss;
-	void *record;
+	u64 *record;
 
 	if (!event_allowed(now_ns))
 		return 0;
 	record = bpf_ringbuf_reserve(&events, size, 0);
-	if (record)
+	if (record) {
+		__builtin_memset(record, 0, size);
+		*record = now_ns;
 		return record;
+	}
 	loss = event_loss();
 	if (loss)
 		loss->ring_full++;

@@ -102,8 +102,6 @@ static __always_inline struct softirq_disabled *begin_event(struct softirq_cpu *
 	event = event_reserve(sizeof(*event), now_ns);
 	if (!event)
 		return 0;
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = now_ns;
 	event->monotonic_ns = now;
 	event->duration_ns = duration;
 	event->cpu = bpf_get_smp_processor_id();

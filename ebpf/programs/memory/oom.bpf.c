@@ -144,8 +144,6 @@ int mark_victim_raw(struct bpf_raw_tracepoint_args *ctx)
 	kill = event_reserve(sizeof(*kill), now_ns);
 	if (!kill)
 		return 0;
-	__builtin_memset(kill, 0, sizeof(*kill));
-	kill->time_ns = now_ns;
 	whom(&kill->victim, victim);
 	memory_of(&kill->victim_memory, victim);
 	kill->score_adj = BPF_CORE_READ(victim, signal, oom_score_adj);

@@ -72,8 +72,6 @@ static __always_inline void tell(u64 duration_ns)
 
 	if (!out)
 		return;
-	__builtin_memset(out, 0, sizeof(*out));
-	out->time_ns = now_ns;
 	out->duration_ns = duration_ns;
 	whom(&out->task, (struct task_struct *)bpf_get_current_task());
 	bpf_ringbuf_submit(out, 0);

@@ -116,8 +116,6 @@ static __always_inline int report(void *ctx, struct sk_buff *skb, struct sock *s
 
 	if (!dropped)
 		return 0;
-	__builtin_memset(dropped, 0, sizeof(*dropped));
-	dropped->time_ns = now_ns;
 	dropped->reason = reason;
 	dropped->type = type;
 	packet(&dropped->packet, skb, sk);

@@ -80,8 +80,6 @@ static __always_inline struct late_packet *begin(const struct measured *measured
 
 	if (!late)
 		return 0;
-	__builtin_memset(late, 0, sizeof(*late));
-	late->time_ns = measured->time_ns;
 	late->delay_ns = measured->delay_ns;
 	late->stage = measured->stage;
 	late->clock = measured->clock;

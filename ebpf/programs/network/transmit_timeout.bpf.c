@@ -60,8 +60,6 @@ int net_dev_xmit_timeout_raw(struct bpf_raw_tracepoint_args *ctx)
 	timeout = event_reserve(sizeof(*timeout), now_ns);
 	if (!timeout)
 		return 0;
-	__builtin_memset(timeout, 0, sizeof(*timeout));
-	timeout->time_ns = now_ns;
 	timeout->device = device;
 	timeout->queue = (u32)ctx->args[1];
 	bpf_ringbuf_submit(timeout, 0);

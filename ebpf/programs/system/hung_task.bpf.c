@@ -20,8 +20,6 @@ int sched_process_hang_raw(struct bpf_raw_tracepoint_args *ctx)
 	event = event_reserve(sizeof(*event), now_ns);
 	if (!event)
 		return 0;
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = now_ns;
 	whom(&event->task, (struct task_struct *)ctx->args[0]);
 	bpf_ringbuf_submit(event, 0);
 	return 0;

@@ -36,8 +36,6 @@ static __always_inline void *begin(u64 size, u32 source, u32 severity)
 
 	if (!head)
 		return NULL;
-	__builtin_memset(head, 0, size);
-	head->time_ns = now_ns;
 	head->source = source;
 	head->severity = severity;
 	head->cpu = -1;

@@ -26,8 +26,6 @@ static __always_inline int tell(void *ctx)
 	event = event_reserve(sizeof(*event), now_ns);
 	if (!event)
 		return 0;
-	__builtin_memset(event, 0, sizeof(*event));
-	event->time_ns = now_ns;
 	event->cpu = bpf_get_smp_processor_id();
 	whom(&event->task, (struct task_struct *)bpf_get_current_task());
 	how(ctx, event->frames);
