@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{binary, get, wait_for};
+use crate::{Collector, binary, get, push_config, wait_for};
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -120,6 +120,11 @@ impl Agent {
             config: format!("{config}\n[Server]\nListen = \"127.0.0.1:0\"\n"),
             ..Launch::default()
         }
+    }
+
+    /// A running agent that pushes to a Collector and is configured for nothing else.
+    pub fn pushing(collector: &Collector) -> Result<Self> {
+        Self::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start()
     }
 
     /// An agent with exactly `config`.

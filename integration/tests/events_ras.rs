@@ -9,15 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use integration::lab::{is_elsewhere, machine_check};
-use integration::{Agent, Collector, Point, Received, push_config, wait_for};
+use integration::{Agent, Collector, Point, Received, wait_for};
 use serde_json::Value as Json;
 
 const EVENT: &str = "linux.ras.error";
 const COUNTER: &str = "linux.ras.errors";
-
-fn pushing(collector: &Collector) -> Agent {
-    Agent::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start().unwrap()
-}
 
 /// Errors that processors reported, by severity.
 fn counted(got: &Received, severity: &str) -> Option<f64> {
@@ -34,7 +30,7 @@ fn a_machine_check_is_counted_and_told_with_its_registers() {
         return;
     }
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector);
+    let agent = Agent::pushing(&collector).unwrap();
     // An instruction fetch that was corrected in a cache, and parity that was lost.
     machine_check("0x9400000000000151").unwrap();
     machine_check("0xb200000000000005").unwrap();
@@ -84,7 +80,7 @@ fn a_machine_check_is_counted_and_told_with_its_registers() {
 #[test]
 fn hardware_without_errors_is_silent() {
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector);
+    let agent = Agent::pushing(&collector).unwrap();
     collector.until(|got| Ok(got.last(COUNTER)?.time)).unwrap();
     sleep(Duration::from_secs(2));
     let got = collector.received().unwrap();

@@ -10,12 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use integration::lab::{in_lab, is_elsewhere, modprobe};
-use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc, push_config};
-
-/// An agent that pushes to a Collector every second.
-fn pushing(collector: &Collector) -> Agent {
-    Agent::with(&push_config("grpc", collector.grpc, "gzip", "http", "")).start().unwrap()
-}
+use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc};
 
 /// The newest points of a metric.
 fn newest<'a>(got: &'a Received, name: &str) -> Result<Vec<&'a Point>> {
@@ -119,7 +114,7 @@ fn block_requests_are_counted_and_timed_as_the_disk_does() {
         let file = folder.path().join("written");
         let (name, number) = disk_of(folder.path());
         let collector = Collector::start(None).unwrap();
-        let agent = pushing(&collector);
+        let agent = Agent::pushing(&collector).unwrap();
         let id = container_id(0xb1);
         let cgroup = Cgroup::with_io(&format!("docker/{id}")).unwrap();
         collector.until(|got| Ok(got.last("linux.task.count")?.time)).unwrap();
@@ -162,7 +157,7 @@ fn requests_to_a_disk_that_takes_30_ms_are_in_their_bucket() {
     }
     modprobe("null_blk nr_devices=1 queue_mode=2 irqmode=2 completion_nsec=30000000").unwrap();
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector);
+    let agent = Agent::pushing(&collector).unwrap();
     let id = container_id(0xb2);
     let cgroup = Cgroup::with_io(&format!("docker/{id}")).unwrap();
     collector.until(|got| Ok(got.last("linux.task.count")?.time)).unwrap();
@@ -205,7 +200,7 @@ fn requests_to_a_disk_that_takes_30_ms_are_in_their_bucket() {
 #[test]
 fn a_container_at_its_limit_reclaims_and_an_idle_one_does_not() {
     let collector = Collector::start(None).unwrap();
-    let _agent = pushing(&collector);
+    let _agent = Agent::pushing(&collector).unwrap();
     let (busy_id, idle_id) = (container_id(0xc1), container_id(0xc2));
     let busy = Cgroup::new(&format!("docker/{busy_id}")).unwrap();
     let idle = Cgroup::new(&format!("docker/{idle_id}")).unwrap();
@@ -230,7 +225,7 @@ fn a_container_at_its_limit_reclaims_and_an_idle_one_does_not() {
 #[test]
 fn time_of_compaction_is_seen_when_memory_is_compacted() {
     let collector = Collector::start(None).unwrap();
-    let _agent = pushing(&collector);
+    let _agent = Agent::pushing(&collector).unwrap();
     let name = "linux.memory.compaction.stall.time";
     let before = collector.until(|got| Ok(got.last(name)?.value)).unwrap();
     let begin = std::time::Instant::now();
@@ -251,7 +246,7 @@ fn time_of_compaction_is_seen_when_memory_is_compacted() {
 #[test]
 fn tasks_of_a_container_are_counted_by_their_state() {
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector);
+    let agent = Agent::pushing(&collector).unwrap();
     let id = container_id(0xc3);
     let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
     let _sleeping: Vec<_> = (0..3).map(|_| cgroup.hold("sleep 600").unwrap()).collect();
@@ -299,7 +294,7 @@ fn tasks_of_a_container_are_counted_by_their_state() {
 #[test]
 fn connections_are_counted_by_their_state() {
     let collector = Collector::start(None).unwrap();
-    let _agent = pushing(&collector);
+    let _agent = Agent::pushing(&collector).unwrap();
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let clients: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
@@ -369,7 +364,7 @@ fn file_systems_and_counts_of_the_kernel_are_the_kernels() {
         integration::number(&text, "ctxt").unwrap() as f64
     };
     let before = switches();
-    let _agent = pushing(&collector);
+    let _agent = Agent::pushing(&collector).unwrap();
     let ours = collector.until(|got| Ok(got.last("linux.cpu.context_switches")?.value)).unwrap();
     assert!(before <= ours && ours <= switches());
     let got = collector.received().unwrap();

@@ -3,43 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
 use integration::{
-    Agent, Cgroup, Collector, Held, Point, Received, container_id, installed, proc, push_config,
+    Agent, Cgroup, Collector, Namespace, Point, Received, container_id, proc, push_config,
 };
 
 const UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9aff";
 const HOST_UID: &str = "275ecb36-5aa8-4c2a-9c47-d8bb681b9a00";
 
-/// A process in a network namespace of its own with a device `eth0`.
-fn isolated(cgroup: &Cgroup) -> Held {
-    let held = cgroup.hold("unshare --net sleep 600").unwrap();
-    let pid = held.pid().to_string();
-    integration::wait_for(std::time::Duration::from_secs(5), || {
-        let [own, host] =
-            ["self", &pid].map(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")));
-        ensure!(own? != host?, "not yet");
-        Ok(())
-    })
-    .unwrap();
-    ip(&["link", "add", "eth0", "netns", &pid, "type", "veth", "peer", "eth1", "netns", &pid]);
+/// A network namespace with a device `eth0`.
+fn isolated(cgroup: &Cgroup) -> Namespace {
+    let network = Namespace::of(cgroup).unwrap();
+    network.ip("link add eth0 type veth peer eth1").unwrap();
     for device in ["eth0", "eth1"] {
-        inside(&pid, &["ip", "link", "set", device, "up"]);
+        network.ip(&format!("link set {device} up")).unwrap();
     }
-    held
-}
-
-fn ip(args: &[&str]) {
-    let output = Command::new(installed("ip").unwrap()).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn inside(pid: &str, command: &[&str]) {
-    let mut enter = Command::new("nsenter");
-    let output = enter.args(["--net", "--target", pid]).args(command).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    network
 }
 
 /// Bytes that `eth0` of a process sent, as the kernel says.

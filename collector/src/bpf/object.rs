@@ -89,12 +89,11 @@ impl KernelTypes {
         Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
     }
 
-    /// Name and number of each member of an enumeration, in the kernel's order; empty where the
-    /// kernel has none of this name.
-    pub fn enumeration(&self, name: &str) -> Vec<(String, u32)> {
-        std::fs::read("/sys/kernel/btf/vmlinux")
-            .map(|btf| enumeration::members(&btf, name))
-            .unwrap_or_default()
+    /// Name and number of each member of these enumerations, in the kernel's order; empty where the
+    /// kernel has none of this name. Reads all types of the kernel anew.
+    pub fn enumerations<const N: usize>(&self, names: [&str; N]) -> [Vec<(String, u32)>; N] {
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        names.map(|name| enumeration::members(&btf, name))
     }
 }
 

@@ -16,9 +16,19 @@ const LONGEST: Duration = Duration::from_secs(3 * 60 * 60);
 const QUIET: Duration = Duration::from_secs(60 * 60);
 
 /// Decides which events of one kind are recorded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    quiet: Duration,
     storm: Option<Storm>,
+}
+
+impl Default for Backoff {
+    /// Of what gathers much for each event.
+    fn default() -> Self {
+        Self { first: FIRST, longest: LONGEST, quiet: QUIET, storm: None }
+    }
 }
 
 #[derive(Debug)]
@@ -33,24 +43,31 @@ struct Storm {
 }
 
 impl Backoff {
+    /// One that always holds back for so long; not at all where that is 0.
+    pub fn flat(pause: Duration) -> Self {
+        Self { first: pause, longest: pause, quiet: Duration::MAX, storm: None }
+    }
+
     /// Whether an event of the time `now_ns` on CLOCK_BOOTTIME is recorded: then how many were held
     /// back before it.
     pub fn admit(&mut self, now_ns: u64) -> Option<u32> {
         let now = Duration::from_nanos(now_ns);
-        let Some(storm) = &mut self.storm else { return Some(self.begin(now, FIRST, 0)) };
-        let is_over = now.saturating_sub(storm.last) >= QUIET;
+        let Some(storm) = &mut self.storm else { return Some(self.begin(now, self.first, 0)) };
+        let is_over = now.saturating_sub(storm.last) >= self.quiet;
         if !is_over && now < storm.until {
             storm.last = now;
             storm.held_back = storm.held_back.saturating_add(1);
             return None;
         }
-        let pause = if is_over { FIRST } else { LONGEST.min(storm.pause * 2) };
+        let doubled = self.longest.min(storm.pause.saturating_mul(2));
+        let pause = if is_over { self.first } else { doubled };
         let held_back = storm.held_back;
         Some(self.begin(now, pause, held_back))
     }
 
     fn begin(&mut self, now: Duration, pause: Duration, held_back: u32) -> u32 {
-        self.storm = Some(Storm { last: now, until: now + pause, pause, held_back: 0 });
+        self.storm =
+            Some(Storm { last: now, until: now.saturating_add(pause), pause, held_back: 0 });
         held_back
     }
 }
@@ -91,6 +108,16 @@ mod tests {
         assert_eq!(backoff.admit(437 * MINUTE), Some(5));
         assert_eq!(backoff.admit(446 * MINUTE), None);
         assert_eq!(backoff.admit(447 * MINUTE), Some(1));
+    }
+
+    #[test]
+    fn what_comes_too_soon_is_held_back_and_counted() {
+        let mut flat = Backoff::flat(Duration::from_nanos(10));
+        let passed: Vec<_> =
+            [5, 6, 14, 15, 30, 29].into_iter().map(|now| flat.admit(now)).collect();
+        assert_eq!(passed, [Some(0), None, None, Some(2), Some(0), None]);
+        let mut none = Backoff::flat(Duration::ZERO);
+        assert_eq!((none.admit(1), none.admit(1)), (Some(0), Some(0)));
     }
 
     #[test]

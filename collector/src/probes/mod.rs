@@ -3,7 +3,6 @@
 
 mod backoff;
 pub mod block;
-mod cooldown;
 pub mod cpu;
 mod decode;
 mod devices;
@@ -32,14 +31,13 @@ use crate::netlink::NetlinkError;
 use crate::signal::{Recorder, UnixNanos};
 
 pub use backoff::{Backoff, suppressed_before};
-pub use cooldown::Cooldown;
 pub use decode::{Decode, DecodeContext, Malformed, Suppression, kernel_text, record};
 pub use devices::Devices;
 pub use fields::{Fields, Words};
 pub use filter::Filter;
 pub use known_issues::KnownIssues;
 pub use per_container::{ContainerFiles, PerContainer};
-pub use whom::{Whom, short};
+pub use whom::Whom;
 
 /// All probes, in the order in which they are collected.
 pub static PROBES: &[&ProbeDef] = &[
@@ -144,6 +142,11 @@ impl EventSource {
         let losses = object.per_cpu_total("losses")?;
         Ok(Self { source: Box::new(ring), losses: Some(losses), decoder: None })
     }
+
+    /// Its events are made by a decoder that shares something with the probe.
+    pub fn decoded_by(self, decoder: impl Decode + 'static) -> Self {
+        Self { decoder: Some(Box::new(decoder)), ..self }
+    }
 }
 
 /// Why a probe does not run.
@@ -223,10 +226,7 @@ impl Started {
 
     /// A probe without a BPF object that may not be able to run here.
     pub fn from_result(probe: Result<impl Probe + 'static, StartError>) -> Self {
-        match probe {
-            Ok(probe) => Self::from_files(probe),
-            Err(error) => Self::failed(error, Vec::new()),
-        }
+        Self::from_built(probe.map(|probe| Built { probe: Box::new(probe), events: None }))
     }
 
     /// A probe whose events are not those of a BPF object.

@@ -66,6 +66,6 @@ impl Whom {
 }
 
 /// As the command line tools of container runtimes show it.
-pub fn short(id: &str) -> &str {
+fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }

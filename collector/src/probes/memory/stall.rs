@@ -98,7 +98,7 @@ fn start(cx: &StartContext<'_>) -> Started {
             Global::Words(global::BLOCKED_THRESHOLD_NS, vec![threshold]),
             Global::Words(global::EVENTS_PER_SECOND, vec![100]),
         ],
-        map_sizes: Vec::new(),
+        ..Plan::default()
     };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
@@ -168,12 +168,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::Config;
-    use crate::entity::Entities;
     use crate::export::document::document;
-    use crate::hostfs::HostFs;
-    use crate::kernel::Symbols;
-    use crate::probes::KnownIssues;
+    use crate::probes::tests::decode;
 
     /// A record of a `java` that runs in the cgroup of this name.
     fn bytes(cgroup: &str) -> Vec<u8> {
@@ -191,12 +187,7 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> Result<Vec<Event>, Malformed> {
-        let root = tempfile::tempdir().unwrap();
-        let entities = Entities::discover(&Config::default(), &HostFs::new(root.path()));
-        let (symbols, issues) = (Symbols::default(), KnownIssues::default());
-        let mut cx = DecodeContext::new(&entities, &symbols, &issues);
-        ReclaimStalls.decode(bytes, &mut cx)?;
-        Ok(cx.into_found().0)
+        decode(&mut ReclaimStalls, bytes)
     }
 
     #[test]

@@ -33,7 +33,7 @@ const HOOKS: &[Hook] = &[Hook {
 }];
 
 fn start(cx: &StartContext<'_>) -> Started {
-    let plan = Plan { object: OBJECT, hooks: HOOKS, globals: Vec::new(), map_sizes: Vec::new() };
+    let plan = Plan { object: OBJECT, hooks: HOOKS, ..Plan::default() };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
         let probe = Timeouts { devices: object.table(map::DEVICE_TIMEOUTS)?, _object: object };

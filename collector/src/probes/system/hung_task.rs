@@ -50,7 +50,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
         Global::Words(global::EVENTS_PER_SECOND, vec![MAX_EVENTS]),
     ];
-    let plan = Plan { object: OBJECT, hooks: HOOKS, globals, map_sizes: Vec::new() };
+    let plan = Plan { object: OBJECT, hooks: HOOKS, globals, ..Plan::default() };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
         let found = Found::new(cx.fs.proc(COUNT), &mut object)?;

@@ -110,12 +110,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::Config;
-    use crate::entity::Entities;
     use crate::export::document::document;
-    use crate::hostfs::HostFs;
-    use crate::kernel::Symbols;
-    use crate::probes::KnownIssues;
+    use crate::probes::tests;
 
     /// `vector` waited for 237 ms on CPU 1; the tick saw java where `sampled`.
     fn bytes(vector: u32, sampled: bool) -> Vec<u8> {
@@ -136,12 +132,7 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Vec<Event>, Malformed> {
-        let root = tempfile::tempdir().unwrap();
-        let entities = Entities::discover(&Config::default(), &HostFs::new(root.path()));
-        let (symbols, issues) = (Symbols::default(), KnownIssues::default());
-        let mut cx = DecodeContext::new(&entities, &symbols, &issues);
-        Disabled::new(&SoftirqConfig::default()).decode(bytes, &mut cx)?;
-        Ok(cx.into_found().0)
+        tests::decode(&mut Disabled::new(&SoftirqConfig::default()), bytes)
     }
 
     #[test]

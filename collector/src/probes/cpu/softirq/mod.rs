@@ -94,7 +94,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         globals.push(Global::Words(global::THRESHOLD_NS, vec![threshold]));
     }
     let hooks = if tells { HOOKS } else { &HOOKS[..HOOKS.len() - 1] };
-    let plan = Plan { object: OBJECT, hooks, globals, map_sizes: Vec::new() };
+    let plan = Plan { object: OBJECT, hooks, globals, ..Plan::default() };
     Started::from_object(cx, &plan, |mut object| {
         let cpus = object.per_cpu_total(map::CPUS)?;
         let events = tells.then(|| EventSource::ring(&mut object)).transpose()?;

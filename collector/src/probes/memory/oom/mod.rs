@@ -65,7 +65,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         object: OBJECT,
         hooks: HOOKS,
         globals: vec![Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1)],
-        map_sizes: Vec::new(),
+        ..Plan::default()
     };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;

@@ -18,15 +18,15 @@ const NEIGHBOUR: &str = "neigh_invalidate+";
 const SENT: &str = "bnxt_tx_int";
 
 pub(super) struct DropDecoder {
-    reasons: Reasons,
+    reasons: Arc<Reasons>,
     owners: PacketOwners,
     excludes_neighbours: bool,
 }
 
 impl DropDecoder {
-    pub(super) fn new(cx: &StartContext<'_>) -> Self {
+    pub(super) fn new(cx: &StartContext<'_>, reasons: Arc<Reasons>) -> Self {
         Self {
-            reasons: Reasons::of(cx.types),
+            reasons,
             owners: PacketOwners::new(cx.fs),
             excludes_neighbours: cx.config.event_tracing.dropwatch.excluded_neigh_invalidate,
         }
@@ -37,7 +37,7 @@ impl Decode for DropDecoder {
     fn decode(&mut self, bytes: &[u8], cx: &mut DecodeContext<'_>) -> Result<(), Malformed> {
         let dropped: dropped_packet = record(bytes)?;
         let stack = cx.symbols.trace(&dropped.frames);
-        self.tell(&dropped, stack, cx)
+        self.tell(&dropped, &stack, cx)
     }
 }
 
@@ -45,13 +45,13 @@ impl DropDecoder {
     fn tell(
         &mut self,
         dropped: &dropped_packet,
-        stack: String,
+        stack: &str,
         cx: &mut DecodeContext<'_>,
     ) -> Result<(), Malformed> {
         let ends = Ends::of(&dropped.packet)?;
         let types = attribute::LINUX_NETWORK_DROP_TYPE.members;
         let kind = *types.get(dropped.type_ as usize).ok_or(Malformed)?;
-        if self.is_excluded(dropped, &stack) {
+        if self.is_excluded(dropped, stack) {
             cx.suppress(&event::LINUX_NETWORK_PACKET_DROPPED, Suppression::Excluded);
             return Ok(());
         }
@@ -68,11 +68,7 @@ impl DropDecoder {
             let limit = dropped.packet.accept_limit.into();
             all.push((&attribute::LINUX_SOCKET_ACCEPT_QUEUE_LIMIT, limit));
         }
-        let issue = cx.known_issues.label(&stack);
-        all.extend(issue.map(|label| (&attribute::HUATUO_KNOWN_ISSUE, label.into())));
-        if !stack.is_empty() {
-            all.push((&attribute::CODE_STACKTRACE, stack.into()));
-        }
+        all.extend(cx.of_stack(stack));
         let owner = self.owners.owner(&dropped.packet, cx.entities);
         let time = boot_to_unix(dropped.time_ns);
         cx.raise(Event::new(&event::LINUX_NETWORK_PACKET_DROPPED, time, owner, all, body));
@@ -126,9 +122,10 @@ mod tests {
         let (symbols, issues) = (Symbols::default(), KnownIssues::new(&[issue]));
         let mut cx = DecodeContext::new(&entities, &symbols, &issues);
         let owners = PacketOwners::new(&fs);
-        let mut decoder = DropDecoder { reasons: reasons(), owners, excludes_neighbours: true };
+        let mut decoder =
+            DropDecoder { reasons: reasons().into(), owners, excludes_neighbours: true };
         assert_eq!(decoder.decode(&[0; 9], &mut cx), Err(Malformed));
-        decoder.tell(dropped, stack.to_owned(), &mut cx)?;
+        decoder.tell(dropped, stack, &mut cx)?;
         let (mut events, suppressed) = cx.into_found();
         assert_eq!(events.len() + suppressed.len(), 1);
         assert!(suppressed.iter().all(|(_, why)| *why == Suppression::Excluded));

@@ -6,6 +6,8 @@
 mod decoder;
 mod reasons;
 
+use std::sync::Arc;
+
 use ebpf::network_dropwatch::records::drop_counts;
 use ebpf::network_dropwatch::{OBJECT, global, map, program};
 use schemars::JsonSchema;
@@ -26,7 +28,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     name: "network.dropwatch",
     legacy_names: &["dropwatch"],
     start,
-    decoder: Some(|cx| Box::new(DropDecoder::new(cx))),
+    decoder: Some(|cx| Box::new(DropDecoder::new(cx, Reasons::of(cx.types).into()))),
 };
 
 const HOOKS: &[Hook] = &[
@@ -81,13 +83,15 @@ fn start(cx: &StartContext<'_>) -> Started {
             Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
             Global::Words(global::EVENTS_PER_SECOND, vec![EVENTS_PER_SECOND]),
         ],
-        map_sizes: Vec::new(),
+        ..Plan::default()
     };
     Started::from_object(cx, &plan, |mut object| {
-        let events = EventSource::ring(&mut object)?;
+        let reasons = Arc::new(Reasons::of(cx.types));
+        let decoder = DropDecoder::new(cx, Arc::clone(&reasons));
+        let events = EventSource::ring(&mut object)?.decoded_by(decoder);
         let probe = Drops {
             counts: object.per_cpu_total(map::DROPS)?,
-            reasons: Reasons::of(cx.types),
+            reasons,
             attached: unix_now(),
             _object: object,
         };
@@ -97,7 +101,7 @@ fn start(cx: &StartContext<'_>) -> Started {
 
 struct Drops {
     counts: PerCpuTotal<drop_counts>,
-    reasons: Reasons,
+    reasons: Arc<Reasons>,
     attached: UnixNanos,
     _object: Object,
 }

@@ -22,8 +22,10 @@ pub(super) struct Reasons {
 impl Reasons {
     /// Those of the running kernel.
     pub(super) fn of(types: Option<&KernelTypes>) -> Self {
-        let members = |name| types.map_or_else(Vec::new, |types| types.enumeration(name));
-        Self::new(&members("skb_drop_reason"), &members("skb_drop_reason_subsys"))
+        let names = ["skb_drop_reason", "skb_drop_reason_subsys"];
+        let [reasons, subsystems] =
+            types.map_or_else(Default::default, |types| types.enumerations(names));
+        Self::new(&reasons, &subsystems)
     }
 
     fn new(reasons: &[(String, u32)], subsystems: &[(String, u32)]) -> Self {

@@ -10,7 +10,9 @@ use super::clock::is_across_step;
 use crate::entity::Entities;
 use crate::kernel::{boot_offset, boot_to_unix};
 use crate::probes::network::packet::{Ends, PacketOwners, attributes};
-use crate::probes::{Decode, DecodeContext, Malformed, StartContext, Suppression, Whom, record};
+use crate::probes::{
+    Decode, DecodeContext, Malformed, StartContext, Suppression, Whom, record, suppressed_before,
+};
 use crate::signal::{Event, Resource, Value};
 
 pub(super) struct LateDecoder {
@@ -21,7 +23,7 @@ pub(super) struct LateDecoder {
     offset: fn() -> i64,
     last: Option<Told>,
     /// Events of the same packet held back since.
-    repeats: i64,
+    repeats: u32,
 }
 
 /// What an event has told: a reader that takes a packet in pieces has it told with each.
@@ -69,7 +71,7 @@ impl LateDecoder {
         }
         let told = Some(Told { ends, sequence: late.packet.sequence, stage: late.stage });
         if told == self.last {
-            self.repeats += 1;
+            self.repeats = self.repeats.saturating_add(1);
             return Some(Suppression::Backoff);
         }
         self.last = told;
@@ -94,10 +96,7 @@ impl LateDecoder {
         all.push((&attribute::LINUX_NETWORK_RECEIVE_DELAY, delay.into()));
         let issue = cx.known_issues.label(&body);
         all.extend(issue.map(|label| (&attribute::HUATUO_KNOWN_ISSUE, label.into())));
-        let repeats = std::mem::take(&mut self.repeats);
-        if repeats > 0 {
-            all.push((&attribute::HUATUO_EVENT_SUPPRESSED_BEFORE, repeats.into()));
-        }
+        all.extend(suppressed_before(std::mem::take(&mut self.repeats)));
         let time = boot_to_unix(late.time_ns);
         cx.raise(Event::new(&event::LINUX_NETWORK_RECEIVE_DELAYED, time, owner, all, body));
         Ok(())

@@ -63,7 +63,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         Ok(stamps) => stamps,
         Err(error) => return Started::failed(StartError::Stamps(error), Vec::new()),
     };
-    let plan = Plan { object: OBJECT, hooks: HOOKS, globals: globals(cx), map_sizes: Vec::new() };
+    let plan = Plan { object: OBJECT, hooks: HOOKS, globals: globals(cx), ..Plan::default() };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
         let clock = WallClock::start(object.cell(map::CLOCKS)?);

@@ -13,19 +13,21 @@ use zerocopy::FromBytes;
 use super::source::{self, Report};
 use super::{SEVERITIES, SOURCES};
 use crate::kernel::boot_to_unix;
-use crate::probes::{Cooldown, Decode, DecodeContext, Malformed, Suppression, record};
+use crate::probes::{
+    Backoff, Decode, DecodeContext, Malformed, Suppression, record, suppressed_before,
+};
 use crate::signal::{Attribute, Event, Severity, Value};
 
 /// Makes events of the records of all sources.
 pub(super) struct HardwareErrorEvents {
     /// A CPU over its threshold goes on to interrupt.
-    thresholds: Cooldown,
+    thresholds: Backoff,
 }
 
 impl HardwareErrorEvents {
     /// With so long between two events of thresholds.
     pub fn new(backoff: Duration) -> Self {
-        Self { thresholds: Cooldown::new(backoff) }
+        Self { thresholds: Backoff::flat(backoff) }
     }
 }
 
@@ -37,7 +39,7 @@ impl Decode for HardwareErrorEvents {
         let report = report(&head, bytes, severity)?;
         let mut held = 0;
         if head.source == RAS_MCE_THRESHOLD {
-            match self.thresholds.pass(head.time_ns) {
+            match self.thresholds.admit(head.time_ns) {
                 Some(before) => held = before,
                 None => {
                     cx.suppress(&event::LINUX_RAS_ERROR, Suppression::Backoff);
@@ -50,9 +52,7 @@ impl Decode for HardwareErrorEvents {
         if head.cpu >= 0 {
             attributes.push((&attribute::CPU_LOGICAL_NUMBER, Value::Int(head.cpu.into())));
         }
-        if held > 0 {
-            attributes.push((&attribute::HUATUO_EVENT_SUPPRESSED_BEFORE, held.into()));
-        }
+        attributes.extend(suppressed_before(held));
         let (time, host) = (boot_to_unix(head.time_ns), Arc::clone(cx.entities.host()));
         let mut event = Event::new(&event::LINUX_RAS_ERROR, time, host, attributes, body);
         event.severity = Severity(number);

@@ -118,7 +118,7 @@ fn start(cx: &StartContext<'_>) -> Started {
         object: OBJECT,
         hooks: HOOKS,
         globals: vec![Global::Words(global::EVENTS_PER_SECOND, vec![100])],
-        map_sizes: Vec::new(),
+        ..Plan::default()
     };
     let started = Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
