@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use integration::{Agent, installed, number, proc};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::{Figure, at, figure, sorted};
 
@@ -19,6 +20,8 @@ const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const LOOPS: &str = "150000";
 /// Bytes through a TCP connection.
 const TCP_BYTES: usize = 4 << 30;
+/// Bytes of one read or write, as iperf3 has them.
+const PIECE: usize = 128 << 10;
 /// Pairs of runs, with and without the agent.
 const PAIRS: usize = 25;
 
@@ -58,23 +61,42 @@ fn mixed() -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Seconds that 4 GiB take from one socket to another on this host.
+/// Has this thread run on one CPU only.
+fn stay_on(cpu: usize) -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    Ok(sched_setaffinity(None, &cpus)?)
+}
+
+/// Seconds that 4 GiB take from one socket to another on this host. Each end has a CPU: where the
+/// scheduler puts them makes more of a difference than anything else.
 fn tcp() -> Result<f64> {
     let server = TcpListener::bind("127.0.0.1:0")?;
     let address = server.local_addr()?;
-    let reader = std::thread::spawn(move || -> Result<u64> {
+    let reader = std::thread::spawn(move || -> Result<usize> {
+        stay_on(0)?;
         let (mut from, _) = server.accept()?;
-        Ok(std::io::copy(&mut from, &mut std::io::sink())?)
+        let (mut received, mut piece) = (0, vec![0; PIECE]);
+        loop {
+            match from.read(&mut piece)? {
+                0 => return Ok(received),
+                length => received += length,
+            }
+        }
     });
-    let begin = Instant::now();
-    let mut to = TcpStream::connect(address)?;
-    let piece = vec![0; 64 * 1024];
-    for _ in 0..TCP_BYTES / piece.len() {
-        to.write_all(&piece)?;
-    }
-    drop(to);
+    let writer = std::thread::spawn(move || -> Result<Instant> {
+        stay_on(1)?;
+        let mut to = TcpStream::connect(address)?;
+        let begin = Instant::now();
+        let piece = vec![0; PIECE];
+        for _ in 0..TCP_BYTES / PIECE {
+            to.write_all(&piece)?;
+        }
+        Ok(begin)
+    });
+    let begin = writer.join().map_err(|_| anyhow!("the writer panicked"))??;
     let received = reader.join().map_err(|_| anyhow!("the reader panicked"))??;
-    ensure!(received == TCP_BYTES as u64, "{received} bytes came");
+    ensure!(received == TCP_BYTES, "{received} bytes came");
     Ok(begin.elapsed().as_secs_f64())
 }
 
