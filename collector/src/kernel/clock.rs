@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 use crate::signal::UnixNanos;
 
@@ -24,6 +24,11 @@ pub fn boot_offset() -> i64 {
         (width, wall.wrapping_sub(before + width / 2).cast_signed())
     };
     (0..5).map(|_| measure()).min().map_or(0, |(_, offset)| offset)
+}
+
+/// A jiffy: the time from one tick of the kernel to the next, in ns.
+pub fn tick() -> u64 {
+    nanos(clock_getres(ClockId::MonotonicCoarse))
 }
 
 /// Now, in ns of CLOCK_BOOTTIME.

@@ -9,7 +9,9 @@ mod records;
 mod support;
 mod symbols;
 
-pub use clock::{boot_now, boot_offset, boot_to_unix, counter_start, ticks_per_second, unix_now};
+pub use clock::{
+    boot_now, boot_offset, boot_to_unix, counter_start, tick, ticks_per_second, unix_now,
+};
 pub use clock_watch::ClockWatch;
 pub use kmsg::sysrq;
 pub use limits::{raise_open_files, share_memory_between_threads};

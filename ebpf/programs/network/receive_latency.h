@@ -20,6 +20,14 @@ struct receive_clock {
 	unsigned long long stepped_ns; /* CLOCK_BOOTTIME when that was noticed; 0: never */
 };
 
+/* What programs know of clocks. */
+struct receive_clocks {
+	struct receive_clock wall;
+	/* The wall clock when jiffies were 0, if all were as long as now: the least that programs have
+	   found since user space has set it to 0 */
+	long long jiffies_began_ns;
+};
+
 /* One packet that is late. */
 struct late_packet {
 	unsigned long long time_ns; /* CLOCK_BOOTTIME */

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use ebpf::network_receive_latency::records::{late_packet, receive_clock};
+use ebpf::network_receive_latency::records::{late_packet, receive_clock, receive_clocks};
 
 use crate::bpf::{Cell, MapError};
 use crate::kernel::{ClockWatch, boot_now, boot_offset};
@@ -22,13 +22,13 @@ pub(super) struct WallClock {
 }
 
 struct Shared {
-    cell: Cell<receive_clock>,
-    clock: Option<receive_clock>,
+    cell: Cell<receive_clocks>,
+    known: Option<receive_clock>,
 }
 
 impl WallClock {
-    pub(super) fn start(cell: Cell<receive_clock>) -> Self {
-        let shared = Arc::new(Mutex::new(Shared { cell, clock: None }));
+    pub(super) fn start(cell: Cell<receive_clocks>) -> Self {
+        let shared = Arc::new(Mutex::new(Shared { cell, known: None }));
         let watched = Arc::clone(&shared);
         let watch = ClockWatch::start(move || {
             if let Err(error) = lock(&watched).refresh() {
@@ -48,21 +48,24 @@ impl WallClock {
 
 impl Shared {
     fn refresh(&mut self) -> Result<(), MapError> {
-        let Some(next) = following(self.clock, boot_offset(), boot_now()) else { return Ok(()) };
-        self.cell.set(next)?;
-        self.clock = Some(next);
+        let wall = following(self.known, boot_offset(), boot_now());
+        // What programs learnt of jiffies may be outdated, too: jiffies stop where the machine sleeps.
+        self.cell.set(receive_clocks { wall, jiffies_began_ns: 0 })?;
+        self.known = Some(wall);
         Ok(())
     }
 }
 
-/// The clock that is to be known now; `None` where it is.
-fn following(known: Option<receive_clock>, offset_ns: i64, now_ns: u64) -> Option<receive_clock> {
-    let Some(known) = known else {
-        return Some(receive_clock { offset_ns, step_ns: 0, stepped_ns: 0 });
-    };
-    let is_step = offset_ns.abs_diff(known.offset_ns) > STEP;
-    let step_ns = offset_ns.saturating_sub(known.offset_ns);
-    is_step.then_some(receive_clock { offset_ns, step_ns, stepped_ns: now_ns })
+/// The clock that is to be known now: another than before if it was set.
+fn following(known: Option<receive_clock>, offset_ns: i64, now_ns: u64) -> receive_clock {
+    match known {
+        None => receive_clock { offset_ns, step_ns: 0, stepped_ns: 0 },
+        Some(known) if offset_ns.abs_diff(known.offset_ns) <= STEP => known,
+        Some(known) => {
+            let step_ns = offset_ns.saturating_sub(known.offset_ns);
+            receive_clock { offset_ns, step_ns, stepped_ns: now_ns }
+        }
+    }
 }
 
 /// Whether the clock was set while the packet was on its way, or just now.
@@ -97,10 +100,10 @@ mod tests {
 
     #[test]
     fn a_step_is_noticed_and_a_reading_that_is_a_little_off_is_none() {
-        let first = following(None, 7, 5).unwrap();
+        let first = following(None, 7, 5);
         assert_eq!((first.offset_ns, first.stepped_ns), (7, 0));
-        assert!(following(Some(first), 999_000, 6).is_none());
-        let next = following(Some(first), -3_000_000, 6).unwrap();
+        assert_eq!(following(Some(first), 999_000, 6).offset_ns, 7);
+        let next = following(Some(first), -3_000_000, 6);
         assert_eq!((next.offset_ns, next.step_ns, next.stepped_ns), (-3_000_000, -3_000_007, 6));
     }
 

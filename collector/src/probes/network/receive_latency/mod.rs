@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bpf::{Global, Hook, Object, Plan, Twin, Way};
 use crate::entity::host_network;
+use crate::kernel::tick;
 use crate::probes::{
     Built, Collect, CollectError, EventSource, Probe, ProbeDef, StartContext, StartError, Started,
 };
@@ -81,6 +82,7 @@ fn globals(cx: &StartContext<'_>) -> Vec<Global> {
         Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
         Global::Words(global::EVENTS_PER_SECOND, vec![EVENTS_PER_SECOND]),
         Global::Words(global::THRESHOLDS_NS, thresholds),
+        Global::Words(global::TICK_NS, vec![tick()]),
         Global::Words(global::EXCLUDED_NETWORK, vec![host.unwrap_or(0)]),
     ]
 }
