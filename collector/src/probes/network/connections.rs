@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! TCP connections of the host by their state.
-//! Source: netlink, `SOCK_DIAG_BY_FAMILY` (net/ipv4/inet_diag.c).   Signals:
+//! Source: netlink, `TCPDIAG_GETSOCK` (net/ipv4/inet_diag.c).   Signals:
 //! `system.network.connection.count`.
 
 use semconv::{attribute, metric};
