@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes the registry as Rust.
 
+use std::collections::BTreeMap;
+
 use crate::load::{Entry, Registry};
 use crate::model::{
     Attribute, AttributeType, Event, LegacyEvent, LegacyMetric, Metric, PlainType,
@@ -101,14 +103,16 @@ fn metric(entry: &Entry<Metric>) -> String {
     )
 }
 
+/// Label names, sorted as on the page, with the attributes that fill them.
+pub(super) fn labels(labels: &BTreeMap<String, String>) -> String {
+    let label =
+        |(label, key): (&String, &String)| format!("({label:?}, &attribute::{}), ", constant(key));
+    labels.iter().map(label).collect()
+}
+
 fn legacy_metric(legacy: &LegacyMetric) -> String {
     let LegacyMetric { name, kind, help, factor, zones, skip_below, pages, scope, .. } = legacy;
-    let labels: String = legacy
-        .labels
-        .0
-        .iter()
-        .map(|(label, key)| format!("({label:?}, &attribute::{}), ", constant(key)))
-        .collect();
+    let labels = labels(&legacy.labels);
     let select: String = legacy
         .select
         .0

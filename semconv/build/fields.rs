@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 
-use crate::emit::constant;
+use crate::emit::{constant, labels};
 use crate::model::{Families, Family, Instrument, Rule};
 
 /// The module `family`.
@@ -44,10 +44,7 @@ fn emit_family(family: &Family) -> anyhow::Result<String> {
     }
     let keys: String =
         family.attributes.iter().map(|key| format!("&attribute::{}, ", constant(key))).collect();
-    let labels = family.legacy.labels.0.iter();
-    let labels: String = labels
-        .map(|(label, key)| format!("({label:?}, &attribute::{}), ", constant(key)))
-        .collect();
+    let labels = labels(&family.legacy.labels);
     Ok(format!(
         "/// `{prefix}<word>`.\npub static {}: FieldFamily = FieldFamily {{ prefix: {prefix:?}, \
          brief: {:?}, probe: {:?}, grouped: {:?}, legacy_prefix: {:?}, legacy_container: {:?}, \

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The YAML as types: the part of Weaver's `definition/2` that we use, and our annotations.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::ordered::Ordered;
@@ -212,7 +214,7 @@ pub struct LegacyMetric {
     #[serde(default = "one")]
     pub factor: f64,
     #[serde(default)]
-    pub labels: Ordered<String>,
+    pub labels: BTreeMap<String, String>,
     #[serde(default)]
     pub select: Ordered<Vec<String>>,
     /// What a label says instead of the attribute's value.
@@ -382,7 +384,7 @@ pub struct LegacyFamily {
     pub container: String,
     /// Labels that the attributes fill.
     #[serde(default)]
-    pub labels: Ordered<String>,
+    pub labels: BTreeMap<String, String>,
     #[serde(rename = "type")]
     pub kind: LegacyKind,
     pub help: String,

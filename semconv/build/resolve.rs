@@ -100,7 +100,7 @@ fn metric_entry(entry: &Entry<Metric>, keys: &Keys) -> anyhow::Result<()> {
     }
     for legacy in &notes.legacy {
         let selected = legacy.select.0.iter().map(|(key, _)| key);
-        for key in legacy.labels.0.iter().map(|(_, key)| key).chain(selected) {
+        for key in legacy.labels.values().chain(selected) {
             ensure!(
                 carried.contains(&key.as_str()),
                 "{at}: `{name}`: legacy `{}` uses `{key}`, which the metric does not carry",

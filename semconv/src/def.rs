@@ -99,7 +99,7 @@ pub struct LegacyMetric {
     pub help: &'static str,
     /// What a value is multiplied with.
     pub factor: f64,
-    /// Label names beside the common ones, each with the attribute that fills it.
+    /// Label names beside the common ones, sorted, each with the attribute that fills it.
     pub labels: &'static [(&'static str, &'static AttributeDef)],
     /// What labels say instead of an attribute's value.
     pub words: &'static [(&'static str, &'static str)],

@@ -7,8 +7,17 @@ use std::collections::{BTreeMap, HashMap, btree_map};
 
 use semconv::{LegacyKind, LegacyMetric};
 
-/// One label of a series.
-pub(super) type Label<'a> = (&'static str, Cow<'a, str>);
+/// Labels that all series of an entity have, sorted, each as it is on the page.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// These labels, sorted and written.
+pub(super) fn labels(mut labels: Labels) -> Labels {
+    labels.sort_unstable_by_key(|(name, _)| *name);
+    for (name, value) in &mut labels {
+        *value = format!("{name}=\"{}\"", escape(value, true));
+    }
+    labels
+}
 
 /// All metrics of a page.
 #[derive(Default)]
@@ -75,10 +84,15 @@ impl Family {
         Self { kind: legacy.kind, help: legacy.help, labels, series }
     }
 
-    /// One more value. Those that agree in all labels are added up.
-    pub fn add(&mut self, labels: Vec<Label<'_>>, value: f64) {
+    /// One more value, with its own labels sorted. Those that agree in all labels are added up.
+    pub fn add<'a>(
+        &mut self,
+        common: &Labels,
+        own: impl Iterator<Item = (&'static str, Cow<'a, str>)>,
+        value: f64,
+    ) {
         let start = self.labels.len();
-        join(labels, &mut self.labels);
+        join(common, own, &mut self.labels);
         self.series.push(Series { start, end: self.labels.len(), value });
     }
 
@@ -94,13 +108,24 @@ impl Family {
 }
 
 /// `a="1",b="2"`, sorted by name.
-fn join(mut labels: Vec<Label<'_>>, out: &mut String) {
-    labels.sort_unstable_by_key(|(name, _)| *name);
-    for (index, (name, value)) in labels.into_iter().enumerate() {
-        if index > 0 {
-            out.push(',');
+fn join<'a>(
+    common: &Labels,
+    own: impl Iterator<Item = (&'static str, Cow<'a, str>)>,
+    out: &mut String,
+) {
+    let start = out.len();
+    let mut common = common.iter().peekable();
+    for (name, value) in own {
+        while let Some((_, label)) = common.next_if(|(other, _)| *other < name) {
+            out.extend([label, ","]);
         }
-        out.extend([name, "=\"", &*escape(&value, true), "\""]);
+        out.extend([name, "=\"", &*escape(&value, true), "\","]);
+    }
+    for (_, label) in common {
+        out.extend([label, ","]);
+    }
+    if out.len() > start {
+        out.pop();
     }
 }
 

@@ -8,11 +8,12 @@ mod pieces;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter::once;
 
-use semconv::{LegacyMetric, LegacyScope, MetricDef, attribute};
+use semconv::{AttributeDef, LegacyMetric, LegacyScope, MetricDef, attribute};
 
 use crate::signal::{EntityKind, Histogram, Point, PointValue, Resource, Snapshot, Value};
-use families::{Families, Label};
+use families::{Families, Labels, labels};
 use pieces::Pieces;
 
 /// How the page is written.
@@ -93,36 +94,33 @@ fn labels_of_containers(snapshot: &Snapshot) -> (Vec<Labels>, HashMap<&str, Vec<
     (all, by_pod)
 }
 
-/// Labels of an entity.
-type Labels = Vec<(&'static str, String)>;
-
 fn add(families: &mut Families, legacy: &'static LegacyMetric, point: &Point, common: &Labels) {
     let chosen = |select: &semconv::Select| {
-        let value = value_of(point, select.attribute.key).and_then(Value::as_str);
+        let value = value_of(point, select.attribute).and_then(Value::as_str);
         value.is_some_and(|value| select.values.contains(&value))
     };
     if !legacy.select.iter().all(chosen) {
         return;
     }
     let family = families.of(legacy);
-    let common = common.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_str())));
-    let mut labels: Vec<Label<'_>> = common.collect();
-    for (label, def) in legacy.labels {
-        let value = value_of(point, def.key).map(text).unwrap_or_default();
-        let word = legacy.words.iter().find(|(ours, _)| *ours == value);
-        labels.push((label, word.map_or(value, |(_, word)| Cow::Borrowed(word))));
-    }
+    let own = legacy.labels.iter().map(|(label, def)| (*label, shown(legacy, point, def)));
     let factor = if legacy.pages { legacy.factor / page_size() } else { legacy.factor };
     match &point.value {
         PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
             for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
-                let mut labels = labels.clone();
-                labels.push(("zone", Cow::Owned(zone.to_string())));
-                family.add(labels, count as f64 * factor);
+                let zone = once(("zone", Cow::Owned(zone.to_string())));
+                family.add(common, own.clone().chain(zone), count as f64 * factor);
             }
         }
-        value => family.add(labels, value.as_f64() * factor),
+        value => family.add(common, own, value.as_f64() * factor),
     }
+}
+
+/// What a label says of a point.
+fn shown<'a>(legacy: &LegacyMetric, point: &'a Point, def: &AttributeDef) -> Cow<'a, str> {
+    let value = value_of(point, def).map(text).unwrap_or_default();
+    let word = legacy.words.iter().find(|(ours, _)| *ours == value);
+    word.map_or(value, |(_, word)| Cow::Borrowed(word))
 }
 
 /// The buckets between the edges of HUATUO's zones, added up. Edges are bounds of the histogram.
@@ -144,10 +142,10 @@ fn page_size() -> f64 {
 
 fn common_labels(resource: &Resource) -> Labels {
     let of = |def| resource.text(def).to_owned();
-    let mut labels =
+    let mut common =
         vec![("host", of(&attribute::HOST_NAME)), ("region", of(&attribute::CLOUD_REGION))];
     if resource.kind == EntityKind::Container {
-        labels.extend([
+        common.extend([
             ("container_host", container_host(resource)),
             ("container_hostnamespace", of(&attribute::K8S_NAMESPACE_NAME)),
             ("container_level", of(&attribute::K8S_POD_QOS_CLASS).to_lowercase()),
@@ -155,7 +153,7 @@ fn common_labels(resource: &Resource) -> Labels {
             ("container_type", of(&attribute::HUATUO_CONTAINER_TYPE)),
         ]);
     }
-    labels
+    labels(common)
 }
 
 /// The host name that the container sees; without one, its name or short id, so that series of two
@@ -174,8 +172,9 @@ fn container_name(resource: &Resource) -> String {
     known.unwrap_or_else(|| id.get(..12).unwrap_or(id)).to_owned()
 }
 
-fn value_of<'a>(point: &'a Point, key: &str) -> Option<&'a Value> {
-    point.attributes.iter().find(|(def, _)| def.key == key).map(|(_, value)| value)
+/// There is one definition of each attribute, so its place tells it from others.
+fn value_of<'a>(point: &'a Point, wanted: &AttributeDef) -> Option<&'a Value> {
+    point.attributes.iter().find(|(def, _)| std::ptr::eq(*def, wanted)).map(|(_, value)| value)
 }
 
 fn text(value: &Value) -> Cow<'_, str> {
