@@ -215,7 +215,7 @@ impl Tasks {
         let journal = Arc::clone(&self.journal);
         let watchers = Arc::new(Watchers::new(journal, &config.events_watch, self.stop.clone()));
         let doors = Doors {
-            take: snapshots.take(MAX_SNAPSHOT_AGE, Audience::Everyone),
+            take: snapshots.take(MAX_SNAPSHOT_AGE, Audience::Page),
             board: Arc::clone(&self.board),
             census: shared.census(),
             watchers: Arc::clone(&watchers),

@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use semconv::{family, metric};
+
 use super::starter::{Running, Starter};
 use super::{Costs, Lost, ProgramCost};
 use crate::bpf::StatsSwitch;
@@ -38,6 +40,8 @@ pub struct Collector {
 
 #[derive(Default)]
 struct Slot {
+    /// The legacy page shows nothing of it.
+    is_only_pushed: bool,
     running: Option<Running>,
     /// When to start it anew.
     restart: Option<Instant>,
@@ -49,9 +53,13 @@ struct Slot {
 impl Collector {
     /// Starts all probes.
     pub fn start(starter: Starter, entities: Arc<Entities>) -> Self {
-        let running = starter.start_all().into_iter();
+        let slots = PROBES.iter().zip(starter.start_all()).map(|(def, running)| Slot {
+            running,
+            is_only_pushed: is_only_pushed(def.name),
+            ..Slot::default()
+        });
         Self {
-            slots: running.map(|running| Slot { running, ..Slot::default() }).collect(),
+            slots: slots.collect(),
             files: Files::new(&starter.fs),
             networks: Networks::new(&starter.fs),
             boot_time: boot_time(&starter),
@@ -78,7 +86,9 @@ impl Collector {
         let now = unix_now();
         for index in 0..self.slots.len() {
             self.revive(index, begin);
-            self.ask(index, now, &mut recorder);
+            if !self.slots[index].is_only_pushed || recorder.admits_what_is_only_pushed() {
+                self.ask(index, now, &mut recorder);
+            }
         }
         self.series = recorder.len() as u64;
         self.meter.collected(begin.elapsed(), self.series);
@@ -171,6 +181,13 @@ impl Slot {
     }
 }
 
+/// A probe that measures something, and nothing that the legacy page shows.
+fn is_only_pushed(probe: &str) -> bool {
+    let mut metrics = metric::ALL.iter().filter(|metric| metric.probe == probe).peekable();
+    let has_words = family::ALL.iter().any(|family| family.probe == probe);
+    metrics.peek().is_some() && !has_words && metrics.all(|metric| metric.legacy.is_empty())
+}
+
 /// When the machine booted (`btime` of `/proc/stat`), read once: a later step of the wall clock
 /// must not move the start of counters.
 fn boot_time(starter: &Starter) -> UnixNanos {
@@ -181,6 +198,16 @@ fn boot_time(starter: &Starter) -> UnixNanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probes_that_the_page_shows_nothing_of_are_only_pushed() {
+        let found: Vec<&str> = PROBES.iter().map(|def| def.name).collect();
+        assert!(found.contains(&"network.connections") && is_only_pushed("network.connections"));
+        // Words of the kernel, some metrics, and none at all.
+        for probe in ["memory.cgroup", "system.tasks", "network.receive_latency"] {
+            assert!(found.contains(&probe) && !is_only_pushed(probe), "{probe}");
+        }
+    }
 
     #[test]
     fn a_probe_that_panics_waits_longer_each_time_and_keeps_its_losses() {

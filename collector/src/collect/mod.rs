@@ -29,6 +29,7 @@ pub struct Snapshots {
 
 struct Taken {
     at: Instant,
+    audience: Audience,
     snapshot: Arc<Snapshot>,
 }
 
@@ -46,7 +47,7 @@ impl Snapshots {
     pub async fn within(&self, max_age: Duration, audience: Audience) -> Arc<Snapshot> {
         let mut last = self.last.lock().await;
         let serves = |taken: &&Taken| {
-            let is_enough = taken.snapshot.is_whole || audience == Audience::Push;
+            let is_enough = taken.snapshot.is_whole || taken.audience == audience;
             is_enough && taken.at.elapsed() <= max_age
         };
         if let Some(taken) = last.as_ref().filter(serves) {
@@ -57,7 +58,8 @@ impl Snapshots {
         match taken.await {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                *last = Some(Taken { at: Instant::now(), snapshot: Arc::clone(&snapshot) });
+                *last =
+                    Some(Taken { at: Instant::now(), audience, snapshot: Arc::clone(&snapshot) });
                 snapshot
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is mounted where (`/proc/self/mounts`, `/proc/self/mountinfo`, man proc(5)).
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A mounted cgroup hierarchy.
@@ -14,23 +15,23 @@ pub struct CgroupMount {
 
 /// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
+pub struct Mount<'a> {
     /// Major and minor number of its device.
-    pub device: String,
+    pub device: &'a str,
     /// Where it is mounted.
-    pub point: String,
+    pub point: Cow<'a, str>,
     /// All of it, and not a folder of it that is mounted a second time.
     pub is_whole: bool,
     /// Its type.
-    pub kind: String,
+    pub kind: &'a str,
     /// What is mounted: a device, or a word.
-    pub source: String,
+    pub source: Cow<'a, str>,
     /// It cannot be written there: so mounted, or made so by the kernel after an error.
     pub read_only: bool,
 }
 
 /// The mounts of a `mountinfo`, in the order in which they were made.
-pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
+pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
     mountinfo.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(2);
@@ -40,10 +41,10 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount> {
         let (kind, source, of_all) = (after.next()?, after.next()?, after.next()?);
         let is_read_only = |options: &str| options.split(',').any(|option| option == "ro");
         Some(Mount {
-            device: device.to_owned(),
+            device,
             point: unescape(point),
             is_whole: root == "/",
-            kind: kind.to_owned(),
+            kind,
             source: unescape(source),
             read_only: is_read_only(options) || is_read_only(of_all),
         })
@@ -66,15 +67,18 @@ fn find(mounts: &str, wanted: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let (root, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-        wanted(kind, options).then(|| PathBuf::from(unescape(root)))
+        wanted(kind, options).then(|| PathBuf::from(&*unescape(root)))
     })
 }
 
 /// Undoes the kernel's octal escapes of blank, tab, newline and backslash.
-fn unescape(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(path.to_owned(), |path, (escape, plain)| path.replace(escape, plain))
+fn unescape(path: &str) -> Cow<'_, str> {
+    if !path.contains('\\') {
+        return Cow::Borrowed(path);
+    }
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    let plain = |path: String, (escape, plain)| path.replace(escape, plain);
+    Cow::Owned(escapes.into_iter().fold(path.to_owned(), plain))
 }
 
 #[cfg(test)]
@@ -101,10 +105,9 @@ mod tests {
 31 1 8:1 / /boot ro - vfat /dev/sda1 rw\n\
 torn - line\n\
 32 1 8:1\n";
-        let mounts: Vec<Mount> = mounts(text).collect();
-        let seen: Vec<_> =
-            mounts.iter().map(|mount| (mount.point.as_str(), mount.read_only)).collect();
+        let mounts: Vec<Mount<'_>> = mounts(text).collect();
+        let seen: Vec<_> = mounts.iter().map(|mount| (&*mount.point, mount.read_only)).collect();
         assert_eq!(seen, [("/proc", false), ("/my disk", true), ("/boot", true)]);
-        assert_eq!((&*mounts[1].source, &*mounts[1].device), ("/dev/vda1", "254:1"));
+        assert_eq!((&*mounts[1].source, mounts[1].device), ("/dev/vda1", "254:1"));
     }
 }

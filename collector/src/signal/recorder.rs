@@ -29,6 +29,8 @@ pub struct Recorder {
 pub enum Audience {
     /// A push: points for the legacy page are left out where they are many.
     Push,
+    /// The legacy page: points that it does not show are left out.
+    Page,
     /// All who want it.
     Everyone,
 }
@@ -86,6 +88,13 @@ impl Recorder {
         }
     }
 
+    /// Whether what is only pushed is to be recorded at all.
+    pub fn admits_what_is_only_pushed(&mut self) -> bool {
+        let admitted = self.audience != Audience::Page;
+        self.left_out |= !admitted;
+        admitted
+    }
+
     /// Points recorded so far.
     pub fn len(&self) -> usize {
         self.entities.iter().map(|entity| entity.points.len()).sum()
@@ -117,7 +126,7 @@ impl EntityRecorder<'_> {
     /// Whether what follows, which may be for the legacy page only, is to be recorded at all.
     pub fn admits(&mut self, page_only: bool) -> bool {
         self.page_only = page_only;
-        let admitted = !page_only || self.audience == Audience::Everyone;
+        let admitted = !page_only || self.audience != Audience::Push;
         *self.left_out |= !admitted;
         admitted
     }
@@ -188,6 +197,10 @@ impl EntityRecorder<'_> {
             "{} does not declare all of {attributes:?}",
             metric.name
         );
+        if self.audience == Audience::Page && metric.legacy.is_empty() {
+            *self.left_out = true;
+            return;
+        }
         let page_only = self.page_only || metric.opt_in;
         let attributes = attributes.into_boxed_slice();
         self.points.push(Point { metric, attributes, start, value, page_only });
@@ -210,6 +223,7 @@ mod tests {
     use super::*;
     use crate::signal::EntityKind;
 
+    /// A metric of both, a word that is on the page only, and a metric that is pushed only.
     fn snapshot(audience: Audience) -> Snapshot {
         let name = (&attribute::HOST_NAME, "node-1".into());
         let host = Arc::new(Resource::new(EntityKind::Host, vec![name]));
@@ -221,14 +235,22 @@ mod tests {
                 host.sum(&metric::LINUX_MEMORY_OOM_KILLS, Vec::new(), 1, 2);
             }
         }
+        recorder.set_probe("system.kernel");
+        recorder.host().sum(&metric::LINUX_FILE_HANDLE_LIMIT, Vec::new(), 1, 2);
         recorder.finish(3)
     }
 
     #[test]
-    fn a_push_has_no_points_of_the_page_and_its_snapshot_is_not_whole() {
-        let (pushed, all) = (snapshot(Audience::Push), snapshot(Audience::Everyone));
-        assert_eq!((pushed.entities[0].points.len(), pushed.is_whole), (1, false));
-        assert_eq!((all.entities[0].points.len(), all.is_whole), (2, true));
-        assert!(all.entities[0].points[1].page_only);
+    fn each_gets_what_it_shows_and_knows_whether_that_is_all() {
+        for (audience, page_only, is_whole) in [
+            (Audience::Push, &[false, false][..], false),
+            (Audience::Page, &[false, true], false),
+            (Audience::Everyone, &[false, true, false], true),
+        ] {
+            let snapshot = snapshot(audience);
+            let points = snapshot.entities[0].points.iter();
+            let found: Vec<bool> = points.map(|point| point.page_only).collect();
+            assert_eq!((&*found, snapshot.is_whole), (page_only, is_whole), "{audience:?}");
+        }
     }
 }

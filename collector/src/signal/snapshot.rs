@@ -14,7 +14,7 @@ pub struct Snapshot {
     pub time: UnixNanos,
     /// One entry per entity.
     pub entities: Vec<EntityPoints>,
-    /// Nothing was left out that only the legacy page has.
+    /// Nothing was left out because the one it was taken for does not show it.
     pub is_whole: bool,
 }
 

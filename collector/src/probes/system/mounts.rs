@@ -49,6 +49,7 @@ impl Probe for Mounts {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let (fs, start) = (cx.files.host().clone(), cx.boot_time);
         let text = cx.files.first_of(["1/mountinfo", "self/mountinfo"])?;
+        let with_room = out.admits_what_is_only_pushed();
         let mut host = out.host();
         let mut devices = HashSet::new();
         for mount in visible(text) {
@@ -58,10 +59,11 @@ impl Probe for Mounts {
             }
             // Asking a file system of the network may wait for ever. Of a device that is mounted
             // in many places one is enough.
-            if !mount.source.starts_with("/dev/") || !devices.insert(mount.device.clone()) {
+            let is_disk = mount.source.starts_with("/dev/");
+            if !with_room || !is_disk || !devices.insert(mount.device) {
                 continue;
             }
-            if let Ok(room) = statvfs(fs.rooted(Path::new(&mount.point))) {
+            if let Ok(room) = statvfs(fs.rooted(Path::new(&*mount.point))) {
                 record(&mut host, &mount, &room, start);
             }
         }
@@ -71,9 +73,9 @@ impl Probe for Mounts {
 
 /// Mounts that are seen: the last on a place hides the others. Those of a whole file system come
 /// first, so that one is known by where it is mounted and not by a folder of it.
-fn visible(mountinfo: &str) -> Vec<Mount> {
+fn visible(mountinfo: &str) -> Vec<Mount<'_>> {
     let mut points = HashSet::new();
-    let mut all: Vec<Mount> = mounts(mountinfo).collect();
+    let mut all: Vec<Mount<'_>> = mounts(mountinfo).collect();
     all.reverse();
     all.retain(|mount| points.insert(mount.point.clone()));
     all.reverse();
@@ -81,7 +83,7 @@ fn visible(mountinfo: &str) -> Vec<Mount> {
     all
 }
 
-fn record(host: &mut EntityRecorder<'_>, mount: &Mount, room: &StatVfs, start: UnixNanos) {
+fn record(host: &mut EntityRecorder<'_>, mount: &Mount<'_>, room: &StatVfs, start: UnixNanos) {
     let bytes = |blocks: u64| blocks.saturating_mul(room.f_frsize);
     let reserved = room.f_bfree.saturating_sub(room.f_bavail);
     let used = room.f_blocks.saturating_sub(room.f_bfree);
@@ -99,18 +101,18 @@ fn record(host: &mut EntityRecorder<'_>, mount: &Mount, room: &StatVfs, start: U
     host.sum(&metric::SYSTEM_FILESYSTEM_LIMIT, attributes(mount), start, limit);
 }
 
-fn attributes(mount: &Mount) -> Vec<Attribute> {
+fn attributes(mount: &Mount<'_>) -> Vec<Attribute> {
     let mode = if mount.read_only { "ro" } else { "rw" };
     vec![
-        (&attribute::SYSTEM_DEVICE, Value::from(mount.source.as_str())),
+        (&attribute::SYSTEM_DEVICE, Value::from(&*mount.source)),
         (&attribute::SYSTEM_FILESYSTEM_MODE, Value::Static(mode)),
         of_point(mount),
-        (&attribute::SYSTEM_FILESYSTEM_TYPE, Value::from(mount.kind.as_str())),
+        (&attribute::SYSTEM_FILESYSTEM_TYPE, Value::from(mount.kind)),
     ]
 }
 
-fn of_point(mount: &Mount) -> Attribute {
-    (&attribute::SYSTEM_FILESYSTEM_MOUNTPOINT, Value::from(mount.point.as_str()))
+fn of_point(mount: &Mount<'_>) -> Attribute {
+    (&attribute::SYSTEM_FILESYSTEM_MOUNTPOINT, Value::from(&*mount.point))
 }
 
 #[cfg(test)]
@@ -122,7 +124,8 @@ mod tests {
         let line =
             |root: &str, point: &str| format!("1 1 8:1 {root} {point} rw - ext4 /dev/sda1 rw\n");
         let text = [line("/", "/data"), line("/", "/"), line("/run/netns", "/run/netns")].concat();
-        let points: Vec<String> = visible(&text).into_iter().map(|mount| mount.point).collect();
+        let points: Vec<String> =
+            visible(&text).iter().map(|mount| mount.point.to_string()).collect();
         assert_eq!(points, ["/data", "/", "/run/netns"]);
         let hidden = line("/old", "/") + &text;
         assert!(visible(&hidden)[1].is_whole);
