@@ -69,6 +69,11 @@ const TASK_NOLOAD: u32 = 0x400;
 
 impl Probe for Tasks {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        let containers = cx.entities.containers();
+        // Of the host only a push tells.
+        if !out.admits_what_is_only_pushed() && containers.is_empty() {
+            return Ok(());
+        }
         self.object.walk(program::TASKS_ITER, &mut self.records)?;
         let by_cgroup = count(&self.records);
         let mut all = Counts::default();
@@ -82,7 +87,7 @@ impl Probe for Tasks {
                 of_containers.entry(container.id.clone()).or_default().add(counts);
             }
         }
-        for container in cx.entities.containers() {
+        for container in containers {
             let counts = of_containers.get(&container.id).copied().unwrap_or_default();
             let mut out = out.entity(&container.resource);
             record(&mut out, &OF_CONTAINER, &counts, container.started);
