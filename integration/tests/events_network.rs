@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use integration::{
     Agent, CLIENT_MAC, Cable, Cgroup, Collector, Point, Received, Record, SERVER, container_id,
-    push_config,
+    free_port, push_config,
 };
 
 const DROPPED: &str = "linux.network.packet.dropped";
@@ -76,6 +76,25 @@ fn connection(cable: &Cable, address: IpAddr) -> (TcpStream, TcpStream) {
     let end = listener.local_addr().unwrap();
     let client = cable.client.run(|| TcpStream::connect(end).unwrap()).unwrap();
     (client, listener.accept().unwrap().0)
+}
+
+#[test]
+fn addresses_of_a_dropped_packet_have_the_names_that_the_machine_knows() {
+    let collector = Collector::start(None).unwrap();
+    let _agent = Agent::pushing(&collector).unwrap();
+    let end = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+    // The first may go without.
+    let known = collector.until(|got| {
+        TcpStream::connect(end).unwrap_err();
+        let has_name = |record: &&&Record| {
+            let ends = ["source", "destination"].map(|end| format!("huatuo.{end}.host_name"));
+            ends.iter().all(|key| record.attributes.get(key).is_some_and(|name| !name.is_empty()))
+        };
+        let told = to(got, DROPPED, end);
+        let named = told.iter().find(has_name).context("no event with names yet")?;
+        Ok(named.attributes["huatuo.destination.host_name"].clone())
+    });
+    assert!(known.unwrap().contains("localhost"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod counts;
 pub mod dcb;
 pub mod dropwatch;
 pub mod hardware;
+mod host_names;
 pub mod lacp;
 pub mod link;
 pub mod neighbor;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a dropped packet to its event.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ebpf::network_dropwatch::records::{DROP_NO_REASON, dropped_packet};
@@ -8,9 +9,10 @@ use semconv::{attribute, event};
 
 use super::Reasons;
 use crate::kernel::boot_to_unix;
+use crate::probes::network::host_names::HostNames;
 use crate::probes::network::packet::{Ends, PacketOwners, attributes};
 use crate::probes::{Decode, DecodeContext, Malformed, StartContext, Suppression, Whom, record};
-use crate::signal::{Event, Value};
+use crate::signal::{Attribute, Event, Value};
 
 /// Functions that give up packets which waited for a neighbour: kernels before v5.17 have no reason.
 const NEIGHBOUR: &str = "neigh_invalidate+";
@@ -21,14 +23,21 @@ pub(super) struct DropDecoder {
     reasons: Arc<Reasons>,
     owners: PacketOwners,
     excludes_neighbours: bool,
+    host_names: Option<HostNames>,
 }
 
 impl DropDecoder {
     pub(super) fn new(cx: &StartContext<'_>, reasons: Arc<Reasons>) -> Self {
+        let config = &cx.config.event_tracing.dropwatch;
+        let host_names = config.resolve_host_names.then(HostNames::of_machine).transpose();
         Self {
             reasons,
             owners: PacketOwners::new(cx.fs),
-            excludes_neighbours: cx.config.event_tracing.dropwatch.excluded_neigh_invalidate,
+            excludes_neighbours: config.excluded_neigh_invalidate,
+            host_names: host_names.unwrap_or_else(|error| {
+                tracing::warn!(%error, "addresses of dropped packets are shown without their names");
+                None
+            }),
         }
     }
 }
@@ -62,6 +71,7 @@ impl DropDecoder {
         };
         let mut all = attributes(&dropped.packet, ends);
         all.extend(Whom::of(&dropped.current, cx.entities).attributes());
+        all.extend(self.names(ends));
         all.push((&attribute::LINUX_NETWORK_DROP_TYPE, Value::Static(kind)));
         all.extend(reason.map(|reason| (&attribute::LINUX_NETWORK_DROP_REASON, reason.into())));
         if dropped.packet.accept_limit != 0 {
@@ -73,6 +83,15 @@ impl DropDecoder {
         let time = boot_to_unix(dropped.time_ns);
         cx.raise(Event::new(&event::LINUX_NETWORK_PACKET_DROPPED, time, owner, all, body));
         Ok(())
+    }
+
+    fn names(&self, ends: Ends) -> impl Iterator<Item = Attribute> {
+        let of = |end: SocketAddr| self.host_names.as_ref()?.name(end.ip());
+        let source =
+            of(ends.source).map(|name| (&attribute::HUATUO_SOURCE_HOST_NAME, (&name).into()));
+        let destination = of(ends.destination)
+            .map(|name| (&attribute::HUATUO_DESTINATION_HOST_NAME, (&name).into()));
+        source.into_iter().chain(destination)
     }
 
     fn reason(&self, dropped: &dropped_packet) -> Option<&Arc<str>> {
@@ -122,8 +141,12 @@ mod tests {
         let (symbols, issues) = (Symbols::default(), KnownIssues::new(&[issue]));
         let mut cx = DecodeContext::new(&entities, &symbols, &issues);
         let owners = PacketOwners::new(&fs);
-        let mut decoder =
-            DropDecoder { reasons: reasons().into(), owners, excludes_neighbours: true };
+        let mut decoder = DropDecoder {
+            reasons: reasons().into(),
+            owners,
+            excludes_neighbours: true,
+            host_names: None,
+        };
         assert_eq!(decoder.decode(&[0; 9], &mut cx), Err(Malformed));
         decoder.tell(dropped, stack, &mut cx)?;
         let (mut events, suppressed) = cx.into_found();

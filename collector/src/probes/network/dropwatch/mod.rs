@@ -124,10 +124,12 @@ impl Probe for Drops {
 pub struct DropwatchConfig {
     /// Leave out packets that waited for a neighbour which never answered.
     pub excluded_neigh_invalidate: bool,
+    /// Ask DNS for the names of the addresses.
+    pub resolve_host_names: bool,
 }
 
 impl Default for DropwatchConfig {
     fn default() -> Self {
-        Self { excluded_neigh_invalidate: true }
+        Self { excluded_neigh_invalidate: true, resolve_host_names: true }
     }
 }
