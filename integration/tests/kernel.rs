@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use integration::lab::{in_lab, is_elsewhere, modprobe};
+use integration::lab::{Overrun, in_lab, is_elsewhere, modprobe};
 use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc};
 
 /// The newest points of a metric.
@@ -51,7 +52,7 @@ fn each_softirq_that_ran_was_waited_for_once() {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
     }
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     let after = softirqs();
     agent.terminate().unwrap();
     let latest = softirqs();
@@ -354,6 +355,33 @@ fn queues_of_devices_are_those_that_tc_shows() {
     if made.is_some() {
         Command::new("ip").args(["link", "del", "hto0"]).status().unwrap();
     }
+}
+
+#[test]
+fn packets_that_a_card_had_no_room_for_are_those_that_its_driver_counts() {
+    if is_elsewhere("kernel", "a card of VMware") {
+        return;
+    }
+    let cards = Overrun::ready().unwrap();
+    let name = &cards.receiver;
+    let config = format!(
+        "BlackList = [\"metax_gpu\"]\n[MetricCollector.NetdevHW]\nDeviceList = [\"{name}\"]\n"
+    );
+    let agent = Agent::with(&config).start().unwrap();
+    let dropped = || {
+        // Longer than a snapshot is kept.
+        std::thread::sleep(Duration::from_millis(1100));
+        let page = agent.get("metrics").unwrap();
+        let start = format!(
+            "huatuo_bamai_netdev_hw_rx_dropped_total{{device=\"{name}\",driver=\"vmxnet3\""
+        );
+        let line = page.lines().find(|line| line.starts_with(&start)).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = dropped();
+    cards.drop_packets(50).unwrap();
+    assert_eq!(dropped(), before + 50);
+    assert_eq!(cards.received("rx_missed_errors").unwrap(), 0, "it is elsewhere");
 }
 
 #[test]

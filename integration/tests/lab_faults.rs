@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration::lab::{
-    HungTask, KernelLog, Nic, SlowDisk, Throttled, Trace, TransmitHang, aer_by_monitor,
+    HungTask, KernelLog, Nic, Overrun, SlowDisk, Throttled, Trace, TransmitHang, aer_by_monitor,
     firmware::Error, is_elsewhere, mce_by_monitor, mce_by_software, monitor, scratch_disk,
 };
 
@@ -60,6 +60,17 @@ fn a_pulled_cable_is_told_by_the_driver() {
     log.until("NIC Link is Down").unwrap();
     nic.plug(true).unwrap();
     log.until("NIC Link is Up").unwrap();
+}
+
+#[test]
+fn packets_that_a_card_has_no_room_for_are_not_received() {
+    if elsewhere() {
+        return;
+    }
+    let cards = Overrun::ready().unwrap();
+    let before = cards.received("rx_packets").unwrap();
+    cards.drop_packets(50).unwrap();
+    assert_eq!(cards.received("rx_packets").unwrap(), before);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("linux.block.freezes", "needs kprobes or fentry; the lab's kernels have them"),
     ("linux.cgroup.cpu.wait.", "kernels of some vendors: unit test of cpu.cgroup"),
     ("linux.network.dcb.pfc.frames", "needs a device with DCB: unit test of netlink/dcb.rs"),
-    ("linux.network.hardware.", "off by default, needs a list: unit test of network.hardware"),
+    ("linux.network.hardware.", "off by default, needs a list: tests/kernel.rs in the lab"),
     ("linux.network.interface.detailed_errors", "EnableNetlink: the second agent below"),
     ("linux.network.interface.unhandled_packets", "EnableNetlink: the second agent below"),
     ("linux.network.interface.state_changes", "needs a list and a change: tests/events_link.rs"),

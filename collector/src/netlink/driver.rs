@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who drives a device (`ETHTOOL_GDRVINFO`, include/uapi/linux/ethtool.h). The kernel has no netlink
-//! message for it.
-
-use std::ffi::c_char;
-use std::os::fd::AsRawFd;
+//! Who drives a device (`ETHTOOL_GDRVINFO`).
 
 use super::{NetlinkSocket, text};
 
@@ -29,19 +25,10 @@ impl NetlinkSocket {
     pub fn driver(&self, device: &str) -> Driver {
         let mut answer = [0u8; ANSWER];
         answer[..4].copy_from_slice(&ETHTOOL_GDRVINFO.to_ne_bytes());
-        let mut name = [0; libc::IFNAMSIZ];
-        // The last byte stays 0.
-        for (to, from) in name[..libc::IFNAMSIZ - 1].iter_mut().zip(device.bytes()) {
-            *to = from as c_char;
-        }
-        let data = libc::__c_anonymous_ifr_ifru { ifru_data: answer.as_mut_ptr().cast() };
-        let mut request = libc::ifreq { ifr_name: name, ifr_ifru: data };
-        let socket = self.socket.as_raw_fd();
-        #[expect(unsafe_code, reason = "the kernel tells it by ioctl only")]
-        // SAFETY: for this command the kernel reads and writes a `struct ethtool_drvinfo` where
-        // `ifru_data` points to, and `answer` has its size. Both outlive the call.
-        let result = unsafe { libc::ioctl(socket, libc::SIOCETHTOOL, &raw mut request) };
-        if result < 0 {
+        #[expect(unsafe_code, reason = "an ioctl")]
+        // SAFETY: the answer to this command is a `struct ethtool_drvinfo`, which is as long.
+        let answered = unsafe { self.ask_driver(device, &mut answer) };
+        if !answered {
             return Driver::default();
         }
         let [name, version, firmware] = TEXTS.map(|at| text(&answer[at]).unwrap_or_default());

@@ -6,8 +6,10 @@ mod connections;
 mod dcb;
 mod device;
 mod driver;
+mod ethtool;
 mod link;
 mod qdisc;
+mod statistics;
 mod subscription;
 
 use std::io;
@@ -28,6 +30,7 @@ pub use device::{Device, LacpPort, RTM_DELLINK, RTM_NEWLINK, device, devices};
 pub use driver::Driver;
 pub use link::{Link, LinkStats, link, links};
 pub use qdisc::{Qdisc, qdiscs, root_queue};
+pub use statistics::{Statistics, statistic_names, statistic_values};
 pub use subscription::{Notice, Notices, Subscription};
 
 /// What tests of decoders are made of.

@@ -7,6 +7,7 @@ pub mod firmware;
 mod hardware;
 mod kernel;
 mod network;
+mod overrun;
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
@@ -19,6 +20,7 @@ pub use disk::{HungTask, Scratch, SlowDisk, Throttled, scratch_disk};
 pub use hardware::{aer_by_monitor, machine_check, mce_by_monitor, mce_by_software};
 pub use kernel::{KernelLog, Setting, Trace};
 pub use network::{Nic, TransmitHang};
+pub use overrun::Overrun;
 
 /// Whether this is the lab: what can only be there has to be.
 pub fn in_lab() -> bool {

@@ -4,7 +4,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -43,10 +42,6 @@ impl Nic {
             Ok(())
         })
     }
-
-    fn file(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/sys/class/net/{}/device/{name}", self.name))
-    }
 }
 
 impl Drop for Nic {
@@ -57,10 +52,15 @@ impl Drop for Nic {
 }
 
 fn interface() -> Result<Option<String>> {
+    interface_of(DRIVER)
+}
+
+/// The first interface that a driver has.
+pub(super) fn interface_of(driver: &str) -> Result<Option<String>> {
     for entry in fs::read_dir("/sys/class/net")? {
         let path = entry?.path();
-        let driver = fs::read_link(path.join("device/driver")).unwrap_or_default();
-        if driver.ends_with(DRIVER) {
+        let link = fs::read_link(path.join("device/driver")).unwrap_or_default();
+        if link.ends_with(driver) {
             let name = path.file_name().unwrap_or_default();
             return Ok(Some(name.to_string_lossy().into_owned()));
         }
@@ -68,11 +68,8 @@ fn interface() -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The card with its access to memory taken away: it sends nothing, and its driver is not told.
-/// Given back when dropped.
-pub struct TransmitHang {
-    /// The card.
-    pub nic: Nic,
+/// A card with its access to memory taken away, and its driver not told. Given back when dropped.
+pub(super) struct CutOff {
     config: File,
     before: [u8; 1],
 }
@@ -80,6 +77,31 @@ pub struct TransmitHang {
 /// Offset of the command register in a PCI device's configuration, and its bit for access to memory.
 const COMMAND: u64 = 4;
 const BUS_MASTER: u8 = 1 << 2;
+
+impl CutOff {
+    pub(super) fn new(interface: &str) -> Result<Self> {
+        let path = format!("/sys/class/net/{interface}/device/config");
+        let config = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut before = [0];
+        config.read_exact_at(&mut before, COMMAND)?;
+        config.write_all_at(&[before[0] & !BUS_MASTER], COMMAND)?;
+        Ok(Self { config, before })
+    }
+}
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        let _ = self.config.write_all_at(&self.before, COMMAND);
+    }
+}
+
+/// The card cut off from memory: it sends nothing.
+pub struct TransmitHang {
+    // Given back before the card goes.
+    _cut_off: CutOff,
+    /// The card.
+    pub nic: Nic,
+}
 
 impl TransmitHang {
     /// Sends some datagrams that stay. The kernel complains after five seconds (`watchdog_timeo` of
@@ -91,22 +113,12 @@ impl TransmitHang {
             "ip addr add 10.7.0.1/24 dev {name} && \
              ip neigh replace 10.7.0.2 lladdr 02:00:00:00:00:02 dev {name}"
         ))?;
-        let config = OpenOptions::new().read(true).write(true).open(nic.file("config"))?;
-        let mut before = [0];
-        config.read_exact_at(&mut before, COMMAND)?;
-        config.write_all_at(&[before[0] & !BUS_MASTER], COMMAND)?;
-        let hang = Self { nic, config, before };
+        let hang = Self { _cut_off: CutOff::new(name)?, nic };
         let socket = UdpSocket::bind("10.7.0.1:0")?;
         socket.set_nonblocking(true)?;
         for _ in 0..20 {
             socket.send_to(b"stays", "10.7.0.2:9")?;
         }
         Ok(hang)
-    }
-}
-
-impl Drop for TransmitHang {
-    fn drop(&mut self) {
-        let _ = self.config.write_all_at(&self.before, COMMAND);
     }
 }

@@ -109,6 +109,11 @@ fn machine() -> Vec<String> {
         ["-device", "virtio-rng-pci,aer=on,bus=port0,id=pcie0"],
         ["-device", "pcie-root-port,id=port1,chassis=2,slot=2"],
         ["-device", "e1000e,bus=port1,id=nic0"],
+        // Two cards on one cable.
+        ["-netdev", "hubport,id=end0,hubid=0"],
+        ["-netdev", "hubport,id=end1,hubid=0"],
+        ["-device", "e1000,netdev=end0"],
+        ["-device", "vmxnet3,netdev=end1"],
     ];
     let flags = ["-nodefaults", "-no-user-config", "-no-reboot"];
     pairs.concat().into_iter().chain(flags).map(str::to_owned).collect()

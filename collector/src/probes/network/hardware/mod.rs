@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Packets that network devices dropped themselves for lack of room.
 //! Source: `/sys/class/net/<device>/statistics/rx_missed_errors`
-//! (Documentation/networking/statistics.rst).   Signals: `linux.network.hardware.packet.dropped`.
+//! (Documentation/networking/statistics.rst), or the statistics of drivers that count more elsewhere.
+//! Signals: `linux.network.hardware.packet.dropped`.
+
+mod by_driver;
 
 use std::path::PathBuf;
 
@@ -11,13 +14,16 @@ use crate::hostfs::HostFs;
 use crate::probes::{Collect, CollectError, Devices, Probe, ProbeDef, Started};
 use crate::signal::{Recorder, Value};
 
+use by_driver::ByDriver;
+
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
     name: "network.hardware",
     legacy_names: &["netdev_hw"],
     start: |cx| {
         let names = cx.config.metric_collector.netdev_hw.device_list.clone();
-        Started::from_files(HardwareDrops { names, devices: Devices::default() })
+        let (devices, by_driver) = (Devices::default(), ByDriver::default());
+        Started::from_files(HardwareDrops { names, devices, by_driver })
     },
     decoder: None,
 };
@@ -25,6 +31,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 struct HardwareDrops {
     names: Vec<String>,
     devices: Devices<1>,
+    by_driver: ByDriver,
 }
 
 impl Probe for HardwareDrops {
@@ -32,8 +39,9 @@ impl Probe for HardwareDrops {
         let mut host = out.host();
         for name in &self.names {
             // A device that is not there costs its own point only.
-            let Some(dropped) = dropped(cx.files.host(), name) else { continue };
+            let Some(missed) = missed(cx.files.host(), name) else { continue };
             let driver = driver(cx.files.host(), name).unwrap_or_default();
+            let dropped = self.by_driver.dropped(name, &driver).unwrap_or(missed);
             let device = self.devices.see(name, [dropped], cx.now, cx.boot_time);
             let attributes = vec![
                 (&attribute::NETWORK_INTERFACE_NAME, Value::from(&device.name)),
@@ -48,7 +56,7 @@ impl Probe for HardwareDrops {
     }
 }
 
-fn dropped(fs: &HostFs, name: &str) -> Option<u64> {
+fn missed(fs: &HostFs, name: &str) -> Option<u64> {
     let file = folder(name).join("statistics/rx_missed_errors");
     fs.read_rooted(&file).ok()?.trim().parse().ok()
 }
@@ -78,8 +86,8 @@ mod tests {
         fs::write(device.join("statistics/rx_missed_errors"), "42\n").unwrap();
         symlink("../../../bus/pci/drivers/ixgbe", device.join("device/driver")).unwrap();
         let fs_of = HostFs::new(root.path());
-        assert_eq!(dropped(&fs_of, "eth0"), Some(42));
+        assert_eq!(missed(&fs_of, "eth0"), Some(42));
         assert_eq!(driver(&fs_of, "eth0").as_deref(), Some("ixgbe"));
-        assert_eq!((dropped(&fs_of, "eth1"), driver(&fs_of, "eth1")), (None, None));
+        assert_eq!((missed(&fs_of, "eth1"), driver(&fs_of, "eth1")), (None, None));
     }
 }
