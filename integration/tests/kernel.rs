@@ -383,32 +383,3 @@ fn packets_that_a_card_had_no_room_for_are_those_that_its_driver_counts() {
     assert_eq!(dropped(), before + 50);
     assert_eq!(cards.received("rx_missed_errors").unwrap(), 0, "it is elsewhere");
 }
-
-#[test]
-fn file_systems_and_counts_of_the_kernel_are_the_kernels() {
-    let collector = Collector::start(None).unwrap();
-    let switches = || {
-        let text = proc("stat").unwrap();
-        integration::number(&text, "ctxt").unwrap() as f64
-    };
-    let before = switches();
-    let _agent = Agent::pushing(&collector).unwrap();
-    let ours = collector.until(|got| Ok(got.last("linux.cpu.context_switches")?.value)).unwrap();
-    assert!(before <= ours && ours <= switches());
-    let got = collector.received().unwrap();
-    let limit = got.last("linux.file.handle.limit").unwrap().value;
-    let text = proc("sys/fs/file-nr").unwrap();
-    assert_eq!(limit, text.split_whitespace().nth(2).unwrap().parse::<f64>().unwrap());
-    if in_lab() {
-        // Its root is no disk's.
-        return;
-    }
-    let points = newest(&got, "system.filesystem.limit").unwrap();
-    let root = points.iter().find(|p| p.attributes["system.filesystem.mountpoint"] == "/").unwrap();
-    let room = rustix::fs::statvfs("/").unwrap();
-    assert_eq!(root.value, (room.f_blocks * room.f_frsize) as f64);
-    let parts = newest(&got, "system.filesystem.usage").unwrap();
-    let parts = parts.iter().filter(|p| p.attributes["system.filesystem.mountpoint"] == "/");
-    let sum: f64 = parts.map(|point| point.value).sum();
-    assert!((sum / root.value - 1.0).abs() < 0.01, "{sum} of {}", root.value);
-}
