@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -97,73 +95,4 @@ fn shares_of_cpu_time_follow_a_busy_loop() {
     assert!(busy > one * 0.8 && busy <= 101.0, "{busy} % on {cpus} CPUs");
     let total = agent.series(&format!("cpu_util_total{{{labels}}}")).unwrap();
     assert!(total >= busy);
-}
-
-/// What a task has waited, in ns, and how often it got a CPU (Documentation/scheduler/
-/// sched-stats.rst, `/proc/<pid>/schedstat`).
-fn waits(schedstat: &str) -> Option<[f64; 2]> {
-    let mut columns = schedstat.split_whitespace().skip(1).map(str::parse);
-    Some([columns.next()?.ok()?, columns.next()?.ok()?])
-}
-
-/// Of every task that there is.
-fn waits_of_all() -> BTreeMap<String, [f64; 2]> {
-    let mut all = BTreeMap::new();
-    for process in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(tasks) = fs::read_dir(process.path().join("task")) else { continue };
-        for task in tasks.flatten() {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            if let Some(found) = waits(&text) {
-                all.insert(task.path().display().to_string(), found);
-            }
-        }
-    }
-    all
-}
-
-#[test]
-fn waits_on_the_run_queue_add_up_to_the_kernels_own() {
-    let collector = integration::Collector::start(None).unwrap();
-    let config =
-        format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\nInterval = 3600\n", collector.grpc);
-    let mut agent = Agent::with(&config).start().unwrap();
-    let name = "linux.cpu.runqueue.wait.duration";
-    let first = collector.until(|got| Ok(got.last(name)?.clone())).unwrap();
-    let before = waits_of_all();
-    // Twice as many busy tasks as CPUs, so that there is something to wait for.
-    let cpus = std::thread::available_parallelism().unwrap().get();
-    let busy = || {
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(3) {
-            std::hint::black_box(0u64);
-        }
-        waits(&proc("thread-self/schedstat").unwrap()).unwrap()
-    };
-    let ended: Vec<[f64; 2]> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..2 * cpus).map(|_| scope.spawn(busy)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let [mut time, mut count] = [0.0, 0.0];
-    for (task, [wait, runs]) in waits_of_all() {
-        let [wait_before, runs_before] = before.get(&task).copied().unwrap_or_default();
-        time += wait - wait_before;
-        count += runs - runs_before;
-    }
-    for [wait, runs] in ended {
-        time += wait;
-        count += runs;
-    }
-    agent.terminate().unwrap();
-    let last = collector
-        .until(|got| {
-            anyhow::ensure!(got.of(name).len() == 2, "the last snapshot has not come");
-            Ok(got.last(name)?.clone())
-        })
-        .unwrap();
-    let ours = (last.sum - first.sum) * 1e9;
-    let counted = (last.count - first.count) as f64;
-    println!("waits: kernel {count} in {time} ns, ours {counted} in {ours} ns");
-    // The windows differ by what happens before the first and after the last reading.
-    assert!((ours / time - 1.0).abs() < 0.05, "time: ours {ours}, the kernel's {time}");
-    assert!((counted / count - 1.0).abs() < 0.10, "count: ours {counted}, the kernel's {count}");
 }

@@ -11,7 +11,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("metax.", "libraries of vendors: collector/tests/gpu.rs"),
     ("linux.block.", "BPF: tests/kernel.rs"),
     ("linux.cgroup.block.", "BPF: tests/kernel.rs"),
-    ("linux.cpu.runqueue.wait.duration", "BPF: tests/truth.rs"),
+    ("linux.cpu.runqueue.wait.duration", "BPF: tests/scheduler.rs"),
     ("linux.cgroup.cpu.runqueue.wait.duration", "BPF: tests/containers.rs"),
     ("linux.cpu.softirq.wait.duration", "BPF: tests/kernel.rs"),
     ("linux.softirq.wait.duration", "BPF: tests/kernel.rs"),
