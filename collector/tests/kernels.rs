@@ -47,10 +47,16 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels")
 }
 
-/// One collection of the files below `root`.
+/// One collection of the files below `root`, and when its container started.
 fn collect(root: &Path) -> (Snapshot, u64) {
+    let (mut collector, started) = collector(root, &[]);
+    (collector.collect(Audience::Everyone), started)
+}
+
+/// Collects from the files below `root`, without what these words turn off.
+fn collector(root: &Path, turned_off: &[&str]) -> (Collector, u64) {
     let config = Config {
-        black_list: NOT_FILES.map(str::to_owned).to_vec(),
+        black_list: NOT_FILES.iter().chain(turned_off).map(|word| (*word).to_owned()).collect(),
         region: "dev".to_owned(),
         ..Config::default()
     };
@@ -61,8 +67,14 @@ fn collect(root: &Path) -> (Snapshot, u64) {
     let started = entities.containers().first().map_or(0, |container| container.started);
     let board = Arc::new(Board::default());
     let starter = Starter { config, fs, support, board, events: None };
-    let mut collector = Collector::start(starter, entities);
-    (collector.collect(Audience::Everyone), started)
+    (Collector::start(starter, entities), started)
+}
+
+/// The points of a metric, or of all that begin with its dot.
+fn points<'a>(snapshot: &'a Snapshot, name: &str) -> Vec<&'a Point> {
+    let all = snapshot.entities.iter().flat_map(|entity| &entity.points);
+    let is_it = |of: &str| of == name || name.ends_with('.') && of.starts_with(name);
+    all.filter(|point| is_it(point.metric.name)).collect()
 }
 
 fn value(value: &Value) -> String {
@@ -200,13 +212,23 @@ fn a_large_machine_is_told_whole() {
     let devices = format!("{}\n{}", head.join("\n"), rows(5000, &device));
     fs::write(proc.join("1/net/dev"), devices).unwrap();
     let (snapshot, _) = collect(root.path());
-    let count = |name: &str| {
-        let points = snapshot.entities.iter().flat_map(|entity| &entity.points);
-        points.filter(|point| point.metric.name == name).count()
-    };
-    assert_eq!(count("system.network.io"), 2 * 5000);
-    assert_eq!(count("system.disk.io"), 2 * 300);
+    assert_eq!(points(&snapshot, "system.network.io").len(), 2 * 5000);
+    assert_eq!(points(&snapshot, "system.disk.io").len(), 2 * 300);
     assert!(render(&snapshot, Format::Text).contains("device=\"eth4999\""));
+}
+
+#[test]
+fn the_word_for_the_kernels_counters_turns_off_those_of_containers_too() {
+    let (mut collector, _) = collector(&folder().join("6.18"), &["memory_vmstat"]);
+    let snapshot = collector.collect(Audience::Everyone);
+    for name in ["linux.vmstat.", "linux.cgroup.memory.stat."] {
+        assert!(!points(&collect(&folder().join("6.18")).0, name).is_empty(), "{name}");
+        assert_eq!(points(&snapshot, name).len(), 0, "{name}");
+    }
+    let page = render(&snapshot, Format::Text);
+    assert!(!page.contains("memory_vmstat_"), "{page}");
+    // What HUATUO does not have is not its word's.
+    assert_eq!(points(&snapshot, "container.memory.usage").len(), 1);
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -7,6 +7,7 @@
 
 use semconv::{attribute, family, metric};
 
+use super::vmstat;
 use crate::hostfs::parse;
 use crate::probes::{
     Collect, CollectError, ContainerFiles, Fields, Filter, Probe, ProbeDef, Started,
@@ -20,8 +21,10 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         let config = &cx.config.metric_collector.vmstat;
         let filter = Filter::new(&config.included_on_container, &config.excluded_on_container);
+        // HUATUO's word for what the host's file says is the word for this one too.
+        let is_off = vmstat::PROBE.legacy_names.iter().any(|word| cx.config.is_listed(word));
         Started::from_files(CgroupMemory {
-            fields: Fields::new(&family::MEMORY_STAT, filter),
+            fields: (!is_off).then(|| Fields::new(&family::MEMORY_STAT, filter)),
             files: ContainerFiles::new(cx.fs, "memory"),
         })
     },
@@ -41,7 +44,8 @@ const NAMES_OF_V2: [(&str, &str); 5] = [
 pub(super) const UNLIMITED: u64 = 1 << 62;
 
 struct CgroupMemory {
-    fields: Fields,
+    /// Nothing where its words are turned off.
+    fields: Option<Fields>,
     files: ContainerFiles,
 }
 
@@ -57,8 +61,9 @@ impl Probe for CgroupMemory {
             let limit = limit.filter(|limit| *limit < UNLIMITED);
             let Some(text) = files.read("memory.stat") else { continue };
             record_usage(&Reading { usage, limit, text, v1 }, container.started, &mut entity);
+            let Some(fields) = &mut self.fields else { continue };
             for (word, value) in words(text, v1) {
-                if let Some((metric, value)) = self.fields.read(word, value) {
+                if let Some((metric, value)) = fields.read(word, value) {
                     entity.sum(metric, Vec::new(), container.started, value);
                 }
             }
