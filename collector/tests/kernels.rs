@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -212,9 +212,57 @@ fn a_large_machine_is_told_whole() {
     let devices = format!("{}\n{}", head.join("\n"), rows(5000, &device));
     fs::write(proc.join("1/net/dev"), devices).unwrap();
     let (snapshot, _) = collect(root.path());
+    let cpus = &points(&snapshot, "system.cpu.logical.count")[0].value;
+    assert!(matches!(cpus, PointValue::Int(512)), "{cpus:?}");
     assert_eq!(points(&snapshot, "system.network.io").len(), 2 * 5000);
     assert_eq!(points(&snapshot, "system.disk.io").len(), 2 * 300);
     assert!(render(&snapshot, Format::Text).contains("device=\"eth4999\""));
+}
+
+/// When each device of a metric began to count, and what it has.
+fn devices(snapshot: &Snapshot, name: &str) -> BTreeMap<String, (u64, f64)> {
+    let one = |point: &&Point| match &point.attributes[0].1 {
+        Value::Int(number) => panic!("{number} is no device"),
+        device => (device.as_str().unwrap().to_owned(), (point.start, point.value.as_f64())),
+    };
+    points(snapshot, name).iter().map(one).collect()
+}
+
+#[test]
+fn counters_that_fall_begin_anew_and_those_of_other_devices_go_on() {
+    const MULTICAST: &str = "linux.network.interface.multicast.packet.count";
+    const BUSY: &str = "system.disk.io_time";
+    let root = tempfile::tempdir().unwrap();
+    copy(&folder().join("6.18"), root.path());
+    let proc = root.path().join("proc");
+    let write = |packets: [u64; 2], busy: [u64; 2]| {
+        let device = |at| format!(" eth{at}: 1 {0} 0 0 0 0 0 {0} 1 1 0 0 0 0 0 0\n", packets[at]);
+        let text = format!("Inter-|\n face |\n{}{}", device(0), device(1));
+        fs::write(proc.join("1/net/dev"), text).unwrap();
+        let disk = |at| format!(" 8 {at} sd{at} 1 2 3 4 5 6 7 8 0 {} 11\n", busy[at]);
+        fs::write(proc.join("diskstats"), [disk(0), disk(1)].concat()).unwrap();
+    };
+    let (mut collector, _) = collector(root.path(), &[]);
+    let mut collect = |packets, busy| {
+        write(packets, busy);
+        collector.collect(Audience::Everyone)
+    };
+    let first = collect([50, 60], [5000, 6000]);
+    // A driver was loaded anew, a disk was plugged in anew.
+    let second = collect([7, 61], [5001, 1000]);
+    let third = collect([8, 62], [5002, 1001]);
+    for (name, other, fallen, values) in
+        [(MULTICAST, "eth1", "eth0", [7.0, 8.0]), (BUSY, "sd0", "sd1", [1.0, 1.001])]
+    {
+        let [before, after, later] = [&first, &second, &third].map(|all| devices(all, name));
+        assert_eq!(before[fallen].0, before[other].0, "both since boot: {name}");
+        assert_eq!(before[other].0, after[other].0, "{name} of {other}");
+        assert_eq!(before[other].0, later[other].0, "{name} of {other}");
+        let begun = after[fallen].0;
+        assert!(before[fallen].0 < begun && begun <= first.time, "{name} of {fallen}: {begun}");
+        assert_eq!(later[fallen].0, begun, "{name} of {fallen}");
+        assert_eq!([after[fallen].1, later[fallen].1], values, "{name} of {fallen}");
+    }
 }
 
 #[test]
