@@ -38,6 +38,9 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
+enum bpf_func_id {
+	BPF_FUNC_map_lookup_percpu_elem = 195,
+};
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 /* include/uapi/linux/time.h */
 #define CLOCK_MONOTONIC 1
@@ -106,6 +109,16 @@ struct signal_struct {
 	short oom_score_adj;
 };
 
+/* `cfs_rq` has one pointer per CPU. */
+struct task_group {
+	struct task_group *parent;
+	struct cfs_rq **cfs_rq;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
 struct task_struct {
 	unsigned int flags;
 	unsigned int __state;
@@ -115,7 +128,9 @@ struct task_struct {
 	int tgid;
 	char comm[16];
 	struct sched_entity se;
+	struct task_group *sched_task_group;
 	struct sched_info sched_info;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 };
@@ -168,6 +183,11 @@ struct cper_sec_proc_arm {
 	u64 midr;
 	u32 running_state;
 	u32 psci_state;
+};
+
+/* A map that is an array. */
+struct bpf_array {
+	void *pptrs[0];
 };
 
 struct seq_file;
@@ -285,8 +305,15 @@ struct netns_ipv4 {
 	unsigned int sysctl_max_syn_backlog;
 };
 
+/* Pointers per CPU. */
+struct netns_mib {
+	struct tcp_mib *tcp_statistics;
+	struct linux_mib *net_statistics;
+};
+
 struct net {
 	struct ns_common ns;
+	struct netns_mib mib;
 	struct netns_ipv4 ipv4;
 	u64 net_cookie;
 };

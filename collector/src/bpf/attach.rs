@@ -111,6 +111,19 @@ pub struct HookVerdict {
 }
 
 impl HookVerdict {
+    /// Of a hook that no program runs at.
+    pub fn missing(hook: &Hook, state: HookState, reason: String) -> Self {
+        Self {
+            hook: hook.target,
+            required: hook.required,
+            purpose: hook.purpose,
+            state,
+            way: None,
+            size: None,
+            reason,
+        }
+    }
+
     /// The probe cannot do without it, and it is not there.
     pub fn is_missing(&self) -> bool {
         self.required && self.state != HookState::Attached
@@ -130,15 +143,7 @@ pub(super) fn attach(
     support: &KernelSupport,
     hook: &Hook,
 ) -> HookVerdict {
-    let mut verdict = HookVerdict {
-        hook: hook.target,
-        required: hook.required,
-        purpose: hook.purpose,
-        state: HookState::Unsupported,
-        way: None,
-        size: None,
-        reason: String::new(),
-    };
+    let mut verdict = HookVerdict::missing(hook, HookState::Unsupported, String::new());
     let mut reasons = Vec::new();
     for twin in hook.twins {
         let target = twin.at.unwrap_or(hook.target);

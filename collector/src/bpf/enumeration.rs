@@ -11,10 +11,22 @@ const TYPE_SIZE: usize = 12;
 /// `struct btf_enum`.
 const MEMBER_SIZE: usize = 8;
 
-/// Name and number of each member of the enumeration `name`, in the kernel's order; empty where
-/// there is none, or where the bytes are no BTF.
-pub(super) fn members(btf: &[u8], name: &str) -> Vec<(String, u32)> {
-    Sections::of(btf).and_then(|sections| sections.members(name)).unwrap_or_default()
+/// An enumeration of the kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum Enumeration {
+    /// The one of this name.
+    Named(&'static str),
+    /// The one that has this member; it may have no name.
+    With(&'static str),
+}
+
+/// Name and number of each member.
+pub type Members = Vec<(String, u32)>;
+
+/// Name and number of each member of an enumeration, in the kernel's order; empty where there is
+/// none, or where the bytes are no BTF.
+pub(super) fn members(btf: &[u8], wanted: Enumeration) -> Members {
+    Sections::of(btf).and_then(|sections| sections.members(wanted)).unwrap_or_default()
 }
 
 struct Sections<'a> {
@@ -35,15 +47,22 @@ impl<'a> Sections<'a> {
         Some(Self { types: section(8)?, strings: section(16)? })
     }
 
-    fn members(&self, name: &str) -> Option<Vec<(String, u32)>> {
+    fn members(&self, wanted: Enumeration) -> Option<Members> {
         let mut rest = self.types;
         while !rest.is_empty() {
             let info = word(rest, 4)?;
             let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
             let more = rest.get(TYPE_SIZE..)?;
             let size = size_behind(kind, count)?;
-            if kind == ENUM && self.text(word(rest, 0)?)? == name {
-                let members = more.get(..size)?.chunks_exact(MEMBER_SIZE);
+            let members = more.get(..size)?.chunks_exact(MEMBER_SIZE);
+            let is_it = kind == ENUM
+                && match wanted {
+                    Enumeration::Named(name) => self.is_text(word(rest, 0)?, name),
+                    Enumeration::With(member) => members
+                        .clone()
+                        .any(|m| word(m, 0).is_some_and(|at| self.is_text(at, member))),
+                };
+            if is_it {
                 return members
                     .map(|m| Some((self.text(word(m, 0)?)?.to_owned(), word(m, 4)?)))
                     .collect();
@@ -51,6 +70,13 @@ impl<'a> Sections<'a> {
             rest = more.get(size..)?;
         }
         None
+    }
+
+    /// Whether the text at `at` is this one.
+    fn is_text(&self, at: u32, text: &str) -> bool {
+        let rest =
+            self.strings.get(at as usize..).and_then(|all| all.strip_prefix(text.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn text(&self, at: u32) -> Option<&str> {
@@ -103,16 +129,38 @@ mod tests {
 
     #[test]
     fn members_of_an_enumeration_have_their_names_and_numbers() {
-        assert_eq!(members(&btf(), "e"), [("A".to_owned(), 1), ("B".to_owned(), 7)]);
-        assert!(members(&btf(), "f").is_empty());
+        let expected = [("A".to_owned(), 1), ("B".to_owned(), 7)];
+        for found in [Enumeration::Named("e"), Enumeration::With("A"), Enumeration::With("B")] {
+            assert_eq!(members(&btf(), found), expected, "{found:?}");
+        }
+        // A member is no name, and the beginning of one is not the whole.
+        for absent in [Enumeration::Named("A"), Enumeration::With("e"), Enumeration::With("")] {
+            assert!(members(&btf(), absent).is_empty(), "{absent:?}");
+        }
     }
 
     #[test]
     fn what_is_cut_short_or_no_btf_has_none() {
         let whole = btf();
-        for length in 0..whole.len() {
-            assert!(members(&whole[..length], "e").len() < 3);
+        for wanted in [Enumeration::Named("e"), Enumeration::With("B")] {
+            for length in 0..whole.len() {
+                assert!(members(&whole[..length], wanted).is_empty(), "{length} {wanted:?}");
+            }
+            assert!(members(b"\x7fELF", wanted).is_empty());
         }
-        assert!(members(b"\x7fELF", "e").is_empty());
+    }
+
+    #[test]
+    fn no_byte_that_is_wrong_makes_it_panic() {
+        let whole = btf();
+        for at in 0..whole.len() {
+            for byte in [0, 1, 6, 0x7f, 0xff] {
+                let mut broken = whole.clone();
+                broken[at] = byte;
+                for wanted in [Enumeration::Named("e"), Enumeration::With("B")] {
+                    assert!(members(&broken, wanted).len() <= 2);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Maps that probes read, typed by the records of their C header.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::Deref;
 
 use aya::Pod;
@@ -112,6 +114,31 @@ impl<K: Record, T: Record> Table<K, T> {
         match removed {
             Err(aya::maps::MapError::KeyNotFound) => Ok(()),
             removed => removed.map_err(MapError),
+        }
+    }
+}
+
+/// Keys that programs look up and we write.
+pub struct Keys<K: Record> {
+    map: HashMap<MapData, Plain<K>, u32>,
+    known: HashSet<K>,
+}
+
+impl<K: Record + Eq + Hash> Keys<K> {
+    pub(super) fn new(map: Map) -> Option<Self> {
+        let map = HashMap::try_from(map).ok()?;
+        Some(Self { map, known: HashSet::new() })
+    }
+
+    /// Makes them these. What there is no room for is left out.
+    pub fn set(&mut self, wanted: impl Iterator<Item = K>) {
+        let wanted: HashSet<K> = wanted.collect();
+        let map = &mut self.map;
+        self.known.retain(|key| wanted.contains(key) || map.remove(&Plain(*key)).is_err());
+        for key in wanted {
+            if !self.known.contains(&key) && map.insert(Plain(key), 0, 0).is_ok() {
+                self.known.insert(key);
+            }
         }
     }
 }

@@ -12,7 +12,8 @@ mod ring;
 mod stats;
 
 pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
-pub use map::{Cell, CgroupTable, MapError, PerCpuTotal, Record, Table, possible_cpus};
+pub use enumeration::{Enumeration, Members};
+pub use map::{Cell, CgroupTable, Keys, MapError, PerCpuTotal, Record, Table, possible_cpus};
 pub use object::{Global, KernelTypes, LoadError, Object, Plan, WalkError};
 pub use ring::RingSource;
 pub use stats::{ProgramSize, ProgramStats, RunStats, StatsSwitch};

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Loading one BPF object and attaching its hooks.
 
+use std::hash::Hash;
 use std::io::{self, Read};
 
 use aya::maps::Map;
 use aya::programs::links::LinkError;
 use aya::programs::{Iter, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, GlobalData};
 use thiserror::Error;
 
 use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
-use super::enumeration;
-use super::map::{Cell, PerCpuTotal, Record, Table};
+use super::enumeration::{self, Enumeration, Members};
+use super::map::{Cell, Keys, PerCpuTotal, Record, Table};
 use super::ring::RingSource;
 use super::stats::ProgramStats;
 use crate::cause::{causes, io_cause};
@@ -56,6 +57,16 @@ pub enum LoadError {
     Map(&'static str),
 }
 
+impl LoadError {
+    /// Whether the kernel lacks something, or refuses it.
+    pub fn state(&self) -> HookState {
+        match self {
+            Self::NoBtf => HookState::Unsupported,
+            Self::NotPermitted | Self::Other(_) | Self::Map(_) => HookState::Failed,
+        }
+    }
+}
+
 /// Bytes that one walk may write: a million tasks.
 const MAX_WALK: u64 = 16 << 20;
 
@@ -79,21 +90,24 @@ pub enum WalkError {
 /// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
 pub struct KernelTypes {
     btf: Btf,
-    // Dropped after the field above.
+    /// The same as the kernel has it.
+    bytes: Vec<u8>,
+    // Dropped after the fields above.
     _trim: TrimMemory,
 }
 
 impl KernelTypes {
     /// `None` where the kernel has none.
     pub fn read() -> Option<Self> {
-        Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
+        let bytes = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+        let btf = Btf::parse(&bytes, Endianness::default()).ok()?;
+        Some(Self { btf, bytes, _trim: TrimMemory })
     }
 
     /// Name and number of each member of these enumerations, in the kernel's order; empty where the
-    /// kernel has none of this name. Reads all types of the kernel anew.
-    pub fn enumerations<const N: usize>(&self, names: [&str; N]) -> [Vec<(String, u32)>; N] {
-        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-        names.map(|name| enumeration::members(&btf, name))
+    /// kernel has no such one.
+    pub fn enumerations<const N: usize>(&self, wanted: [Enumeration; N]) -> [Members; N] {
+        wanted.map(|wanted| enumeration::members(&self.bytes, wanted))
     }
 }
 
@@ -164,6 +178,11 @@ impl Object {
     /// A map of one value, that programs read and we write.
     pub fn cell<T: Record>(&mut self, name: &'static str) -> Taken<Cell<T>> {
         self.take(name, Cell::new)
+    }
+
+    /// A map of keys, that programs look up and we write.
+    pub fn keys<K: Record + Eq + Hash>(&mut self, name: &'static str) -> Taken<Keys<K>> {
+        self.take(name, Keys::new)
     }
 
     /// A map of one value per key.

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::bpf::{HookState, HookVerdict, KernelTypes, LoadError, ProgramStats, StatsSwitch};
+use crate::bpf::{HookState, HookVerdict, KernelTypes, ProgramStats, StatsSwitch};
 use crate::config::Config;
 use crate::events::{Events, Feed};
 use crate::hostfs::{HostFs, ReadError};
@@ -142,7 +142,7 @@ impl Starter {
 /// Whether the kernel lacks it or refuses it, in one line.
 fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
     let lacks = match error {
-        StartError::Load(error) => matches!(error, LoadError::NoBtf),
+        StartError::Load(error) => error.state() == HookState::Unsupported,
         StartError::Read(ReadError::Io { source, .. }) => {
             matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::Unsupported)
         }
@@ -174,6 +174,7 @@ fn judge(error: &StartError, hooks: &[HookVerdict]) -> (ProbeState, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::LoadError;
 
     fn hook(state: HookState) -> HookVerdict {
         HookVerdict {

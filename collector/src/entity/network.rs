@@ -28,7 +28,9 @@ pub struct Network {
     pub id: u64,
     /// The pod's Resource, or that of the oldest container in it.
     pub owner: Arc<Resource>,
-    /// `/proc/<pid>/net` of a process in it.
+    /// A process in it.
+    pub process: u32,
+    /// `/proc/<pid>/net` of that process.
     folder: Arc<Folder>,
     /// When the first of its containers started.
     pub started: UnixNanos,
@@ -130,7 +132,8 @@ impl Networks {
             Some(_) => self.pod(&named.resource),
             None => Arc::clone(&named.resource),
         };
-        Some(Network { id, owner, folder: Arc::clone(&process.folder), started })
+        let (process, folder) = (process.id, Arc::clone(&process.folder));
+        Some(Network { id, owner, process, folder, started })
     }
 
     /// The Resource of the pod of `container`; the one made before where nothing has changed.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ebpf::network_dropwatch::records::{DROP_REASONS, DROP_SUBSYSTEMS, drop_counts};
 
-use crate::bpf::KernelTypes;
+use crate::bpf::{Enumeration, KernelTypes};
 
 /// The only reason of kernels that have none, and the first of those that do.
 const NOT_SPECIFIED: &str = "not_specified";
@@ -22,7 +22,7 @@ pub(super) struct Reasons {
 impl Reasons {
     /// Those of the running kernel.
     pub(super) fn of(types: Option<&KernelTypes>) -> Self {
-        let names = ["skb_drop_reason", "skb_drop_reason_subsys"];
+        let names = ["skb_drop_reason", "skb_drop_reason_subsys"].map(Enumeration::Named);
         let [reasons, subsystems] =
             types.map_or_else(Default::default, |types| types.enumerations(names));
         Self::new(&reasons, &subsystems)

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the protocols of the network counted: of the host, and TCP of each network namespace.
-//! Source: `/proc/<pid>/net/netstat`, `/proc/<pid>/net/snmp` (net/ipv4/proc.c).
+//! Source: `/proc/<pid>/net/netstat`, `/proc/<pid>/net/snmp` (net/ipv4/proc.c); for a push of network
+//! namespaces an iterator over tasks, where it can be used.
 //! Signals: the family `linux.netstat.*`; kind and unit of each word come from
 //! `semconv/kernel_fields.yaml`.
+
+mod counters;
 
 use std::collections::HashMap;
 
@@ -10,29 +13,17 @@ use schemars::JsonSchema;
 use semconv::{Field, Instrument, family};
 use serde::{Deserialize, Serialize};
 
+use self::counters::{Counters, Sums, Word};
+use crate::entity::Network;
 use crate::hostfs::parse;
-use crate::probes::{Collect, CollectError, Fields, Filter, Probe, ProbeDef, Started};
+use crate::probes::{
+    Collect, CollectError, Fields, Filter, Probe, ProbeDef, StartContext, Started,
+};
 use crate::signal::{EntityRecorder, Recorder, UnixNanos};
 
 /// The probe.
-pub static PROBE: ProbeDef = ProbeDef {
-    name: "network.netstat",
-    legacy_names: &["netstat"],
-    start: |cx| {
-        let config = &cx.config.metric_collector.netstat;
-        let filter = Filter::new(&config.included, &config.excluded);
-        let pushed = Filter::new(&config.included_in_push_of_containers, "");
-        Started::from_files(Netstat {
-            columns: Columns {
-                fields: Fields::new(&family::NETSTAT, filter),
-                pushed,
-                known: HashMap::new(),
-            },
-            text: Vec::new(),
-        })
-    },
-    decoder: None,
-};
+pub static PROBE: ProbeDef =
+    ProbeDef { name: "network.netstat", legacy_names: &["netstat"], start, decoder: None };
 
 /// `[MetricCollector.Netstat]`: words of `/proc/net/netstat` and `/proc/net/snmp`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,8 +67,32 @@ const FILES: [(&str, [&str; 2]); 2] =
 /// Groups that are collected of network namespaces: what HUATUO has of them.
 const OF_NAMESPACES: [&str; 2] = ["Tcp", "TcpExt"];
 
+fn start(cx: &StartContext<'_>) -> Started {
+    let config = &cx.config.metric_collector.netstat;
+    let mut columns = Columns {
+        fields: Fields::new(&family::NETSTAT, Filter::new(&config.included, &config.excluded)),
+        pushed: Filter::new(&config.included_in_push_of_containers, ""),
+        known: HashMap::new(),
+    };
+    let words = columns.pushed_words(cx);
+    let mut probe = Netstat { columns, counters: None, text: Vec::new() };
+    if words.is_empty() {
+        return Started::from_files(probe);
+    }
+    let (hook, programs) = match Counters::load(cx, &words) {
+        Ok((counters, hook, programs)) => {
+            probe.counters = Some(counters);
+            (hook, Some(programs))
+        }
+        Err(hook) => (hook, None),
+    };
+    Started { hooks: vec![hook], programs, ..Started::from_files(probe) }
+}
+
 struct Netstat {
     columns: Columns,
+    /// What is pushed of network namespaces; without it, their files are read.
+    counters: Option<Counters>,
     /// Room for the files of network namespaces.
     text: Vec<u8>,
 }
@@ -100,12 +115,16 @@ struct Column {
 
 impl Probe for Netstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        for network in cx.networks.list(cx.entities, cx.now) {
+        let networks = cx.networks.list(cx.entities, cx.now);
+        let (counted, outcome) = match self.counted(networks, out) {
+            Ok(counted) => (counted, Ok(())),
+            Err(error) => (HashMap::new(), Err(error)),
+        };
+        for network in networks {
             let mut owner = out.entity(&network.owner);
-            for (name, _) in FILES {
-                // A namespace that goes while we look costs its own points only.
-                let Some(text) = network.read(name, &mut self.text) else { continue };
-                self.columns.record(text, false, network.started, &mut owner);
+            match counted.get(&network.id) {
+                Some(sums) => self.record_sums(sums, network.started, &mut owner),
+                None => self.record_files(network, &mut owner),
             }
         }
         let mut host = out.host();
@@ -113,11 +132,64 @@ impl Probe for Netstat {
             let text = cx.files.first_of(paths)?;
             self.columns.record(text, true, cx.boot_time, &mut host);
         }
-        Ok(())
+        outcome
+    }
+}
+
+impl Netstat {
+    /// Sums by network namespace, where they are all that is to be recorded and can be read.
+    fn counted(
+        &mut self,
+        networks: &[Network],
+        out: &mut Recorder,
+    ) -> Result<HashMap<u64, Sums>, CollectError> {
+        let (Some(counters), [first, ..]) = (&mut self.counters, networks) else {
+            return Ok(HashMap::new());
+        };
+        if out.entity(&first.owner).admits(true) {
+            return Ok(HashMap::new());
+        }
+        Ok(counters.read(networks)?)
+    }
+
+    fn record_sums(&self, sums: &Sums, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+        let fields = self.counters.iter().flat_map(Counters::fields);
+        for (field, sum) in fields.zip(sums) {
+            record(*field, *sum, start, out);
+        }
+    }
+
+    fn record_files(&mut self, network: &Network, out: &mut EntityRecorder<'_>) {
+        for (name, _) in FILES {
+            // A namespace that goes while we look costs its own points only.
+            let Some(text) = network.read(name, &mut self.text) else { continue };
+            self.columns.record(text, false, network.started, out);
+        }
     }
 }
 
 impl Columns {
+    /// Words of network namespaces that are pushed, as the host's files have them.
+    fn pushed_words(&mut self, cx: &StartContext<'_>) -> Vec<Word> {
+        let mut words = Vec::new();
+        for (_, paths) in FILES {
+            let text = paths.iter().find_map(|path| cx.fs.read_proc(path).ok());
+            for group in parse::protocols(text.as_deref().unwrap_or_default()) {
+                if !OF_NAMESPACES.contains(&group.name) {
+                    continue;
+                }
+                let names = group.words.split_ascii_whitespace();
+                for (column, name) in self.of(group.name, group.words).iter().zip(names) {
+                    if let Some(Column { field, is_pushed: true }) = *column {
+                        let (group, name) = (group.name.to_owned(), name.to_owned());
+                        words.push(Word { group, name, field });
+                    }
+                }
+            }
+        }
+        words
+    }
+
     fn record(
         &mut self,
         text: &str,
@@ -133,6 +205,7 @@ impl Columns {
             for (column, value) in columns.iter().zip(group.values.split_ascii_whitespace()) {
                 if let Some(column) = column
                     && out.admits(!is_host && !column.is_pushed)
+                    && let Some(value) = number(value)
                 {
                     record(column.field, value, start, out);
                 }
@@ -156,13 +229,16 @@ impl Columns {
     }
 }
 
+/// A number of the kernel's files; what is negative as the kernel has it in memory.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| text.parse().ok().map(i64::cast_unsigned))
+}
+
 /// Only limits may be negative, which means none.
-fn record(field: Field, value: &str, start: UnixNanos, out: &mut EntityRecorder<'_>) {
+fn record(field: Field, value: u64, start: UnixNanos, out: &mut EntityRecorder<'_>) {
     if field.metric.instrument == Instrument::Gauge {
-        if let Ok(value) = value.parse::<i64>() {
-            out.gauge(field.metric, Vec::new(), value as f64);
-        }
-    } else if let Ok(value) = value.parse() {
+        out.gauge(field.metric, Vec::new(), value.cast_signed() as f64);
+    } else {
         out.sum(field.metric, Vec::new(), start, value);
     }
 }
