@@ -96,7 +96,6 @@ fn start(cx: &StartContext<'_>) -> Started {
         globals: vec![
             Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
             Global::Words(global::BLOCKED_THRESHOLD_NS, vec![threshold]),
-            Global::Words(global::EVENTS_PER_SECOND, vec![100]),
         ],
         ..Plan::default()
     };

@@ -39,17 +39,11 @@ const TIMEOUT: &str = "sys/kernel/hung_task_timeout_secs";
 /// Since v6.13.
 const COUNT: &str = "sys/kernel/hung_task_detect_count";
 
-/// Events per second: after a storage outage there may be thousands of tasks at once.
-const MAX_EVENTS: u64 = 100;
-
 fn start(cx: &StartContext<'_>) -> Started {
     if let Err(error) = is_watched(cx.fs) {
         return Started::failed(error, Vec::new());
     }
-    let globals = vec![
-        Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
-        Global::Words(global::EVENTS_PER_SECOND, vec![MAX_EVENTS]),
-    ];
+    let globals = vec![Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1)];
     let plan = Plan { object: OBJECT, hooks: HOOKS, globals, ..Plan::default() };
     Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;

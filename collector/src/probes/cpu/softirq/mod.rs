@@ -31,9 +31,6 @@ pub static PROBE: ProbeDef = ProbeDef {
 /// HUATUO's word for the event alone.
 const EVENT_WORD: &str = "softirq_tracing";
 
-/// Events per second, of all CPUs.
-const MAX_EVENTS: u64 = 100;
-
 /// `[EventTracing.Softirq]`: softirqs that were held off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
@@ -86,7 +83,6 @@ fn start(cx: &StartContext<'_>) -> Started {
     let mut globals = vec![
         Global::Words(global::EDGES_NS, edges),
         Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
-        Global::Words(global::EVENTS_PER_SECOND, vec![MAX_EVENTS]),
     ];
     let tells = !cx.config.black_list.iter().any(|word| word == EVENT_WORD);
     if tells {

@@ -60,11 +60,17 @@ const HOOKS: &[Hook] = &[
     },
 ];
 
+/// A cgroup whose processes are killed together (`memory.oom.group`) may have hundreds.
+const EVENTS_PER_SECOND: u64 = 1000;
+
 fn start(cx: &StartContext<'_>) -> Started {
     let plan = Plan {
         object: OBJECT,
         hooks: HOOKS,
-        globals: vec![Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1)],
+        globals: vec![
+            Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
+            Global::Words(global::EVENTS_PER_SECOND, vec![EVENTS_PER_SECOND]),
+        ],
         ..Plan::default()
     };
     Started::from_object(cx, &plan, |mut object| {

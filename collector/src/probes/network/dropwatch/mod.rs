@@ -72,17 +72,11 @@ const HOOKS: &[Hook] = &[
     },
 ];
 
-/// Events a second; all are counted.
-const EVENTS_PER_SECOND: u64 = 100;
-
 fn start(cx: &StartContext<'_>) -> Started {
     let plan = Plan {
         object: OBJECT,
         hooks: HOOKS,
-        globals: vec![
-            Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
-            Global::Words(global::EVENTS_PER_SECOND, vec![EVENTS_PER_SECOND]),
-        ],
+        globals: vec![Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1)],
         ..Plan::default()
     };
     Started::from_object(cx, &plan, |mut object| {

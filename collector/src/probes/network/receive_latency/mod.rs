@@ -56,9 +56,6 @@ const HOOKS: &[Hook] = &[
     },
 ];
 
-/// Events a second: one late reader can make as many as it reads.
-const EVENTS_PER_SECOND: u64 = 100;
-
 fn start(cx: &StartContext<'_>) -> Started {
     let stamps = match ask_for_stamps() {
         Ok(stamps) => stamps,
@@ -80,7 +77,6 @@ fn globals(cx: &StartContext<'_>) -> Vec<Global> {
     let host = host_network(cx.fs).filter(|_| config.excluded_host_netnamespace);
     vec![
         Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1),
-        Global::Words(global::EVENTS_PER_SECOND, vec![EVENTS_PER_SECOND]),
         Global::Words(global::THRESHOLDS_NS, thresholds),
         Global::Words(global::TICK_NS, vec![tick()]),
         Global::Words(global::EXCLUDED_NETWORK, vec![host.unwrap_or(0)]),

@@ -13,12 +13,12 @@ mod tests;
 use std::time::Duration;
 
 use ebpf::system_ras::records::{RAS_ARM, RAS_SEVERITIES, RAS_SOURCES, RAS_UNKNOWN, ras_errors};
-use ebpf::system_ras::{OBJECT, global, map, program};
+use ebpf::system_ras::{OBJECT, map, program};
 use schemars::JsonSchema;
 use semconv::{attribute, metric};
 use serde::{Deserialize, Serialize};
 
-use crate::bpf::{Global, Hook, HookState, Object, PerCpuTotal, Plan, Twin, Way};
+use crate::bpf::{Hook, HookState, Object, PerCpuTotal, Plan, Twin, Way};
 use crate::kernel::unix_now;
 use crate::probes::{
     Built, Collect, CollectError, EventSource, Probe, ProbeDef, StartContext, StartError, Started,
@@ -114,12 +114,7 @@ const SEVERITIES: [(&str, u8); RAS_SEVERITIES as usize] = [
 ];
 
 fn start(cx: &StartContext<'_>) -> Started {
-    let plan = Plan {
-        object: OBJECT,
-        hooks: HOOKS,
-        globals: vec![Global::Words(global::EVENTS_PER_SECOND, vec![100])],
-        ..Plan::default()
-    };
+    let plan = Plan { object: OBJECT, hooks: HOOKS, ..Plan::default() };
     let started = Started::from_object(cx, &plan, |mut object| {
         let events = EventSource::ring(&mut object)?;
         let probe = HardwareErrors {
