@@ -27,6 +27,7 @@ pub mod kernel;
 pub mod kubelet;
 pub mod netlink;
 pub mod probes;
+pub mod rate;
 pub mod server;
 pub mod signal;
 pub mod status;

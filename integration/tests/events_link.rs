@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use integration::lab::in_lab;
-use integration::{Agent, Collector, Network, Received, Record, Watch, ip, push_config, wait_for};
+use integration::{
+    Agent, Attributes, Collector, Network, Received, Record, Watch, ip, push_config, wait_for,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
@@ -192,12 +194,7 @@ fn what_the_kernel_had_no_room_to_tell_is_found_by_looking() {
         let pid = Pid::from_raw(agent.pid() as i32).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         // A message takes some kilobytes of the socket's room.
-        let batch: String =
-            (0..2000).map(|at| format!("link set noise0 mtu {}\n", 1000 + at % 2)).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("batch");
-        fs::write(&file, batch).unwrap();
-        ip(&["-batch", file.to_str().unwrap()]).unwrap();
+        change_often("noise0", 2000);
         set("wan0", &["down"]);
         set("wan1", &["mtu", "1300"]);
         ip(&["link", "del", "wan2"]).unwrap();
@@ -218,6 +215,62 @@ fn what_the_kernel_had_no_room_to_tell_is_found_by_looking() {
         let expected = expected.map(|(name, states)| (name.to_owned(), states.to_owned()));
         assert_eq!(found, BTreeSet::from(expected));
     });
+}
+
+#[test]
+fn a_storm_of_changes_is_looked_at_now_and_then_and_what_is_left_out_is_counted() {
+    if in_lab() {
+        println!("not here: an emulated machine does not make a thousand changes a second");
+        return;
+    }
+    let network = Network::new("storm").unwrap();
+    network.run(|| {
+        pair("wan0", "far0");
+        let collector = Collector::start(None).unwrap();
+        let _agent = watching(&collector, r#"["wan0"]"#);
+        collector.until(|got| ensure_count(got, 1)).unwrap();
+        let (changes, begin) = (20_000, Instant::now());
+        change_often("wan0", changes);
+        set("wan0", &["mtu", "1234"]);
+        let seconds = begin.elapsed().as_secs();
+        let told = collector
+            .until(|got| {
+                let of = got.records.iter().filter(|record| record.event_name == CHANGED);
+                let of: Vec<_> = of.collect();
+                let last = of.last().context("no event")?;
+                ensure!(last.attributes["linux.network.interface.mtu"] == "1234", "not yet");
+                Ok(of.len() as u64)
+            })
+            .unwrap();
+        assert!(told <= 1002 * (seconds + 2), "{told}");
+        let (thrown, no_room) = collector
+            .until(|got| {
+                let points = got.of("huatuo.bpf.events.lost");
+                let lost = |why: &str| {
+                    let is_it = |attributes: &Attributes| {
+                        attributes["huatuo.probe.name"] == "network.link"
+                            && attributes["huatuo.loss.reason"] == why
+                    };
+                    points.iter().rfind(|point| is_it(&point.attributes)).map_or(0.0, |p| p.value)
+                };
+                let (thrown, no_room) = (lost("rate_limited"), lost("ring_full"));
+                ensure!(thrown > 0.0 && thrown + no_room + told as f64 >= f64::from(changes));
+                Ok((thrown, no_room))
+            })
+            .unwrap();
+        println!(
+            "{changes} changes in {seconds} s: {told} told, {thrown} thrown away, no room for {no_room}"
+        );
+    });
+}
+
+/// Changes a device as often, as quickly as the kernel can.
+fn change_often(device: &str, times: u32) {
+    let line = |at| format!("link set {device} mtu {}\n", 1000 + at % 2);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("batch");
+    fs::write(&file, (0..times).map(line).collect::<String>()).unwrap();
+    ip(&["-batch", file.to_str().unwrap()]).unwrap();
 }
 
 fn ensure_count(got: &Received, expected: usize) -> Result<()> {

@@ -171,10 +171,9 @@ impl Slot {
         let Some(events) = self.running.as_ref().and_then(|run| run.events.as_ref()) else {
             return lost;
         };
-        for cpu in events.losses.iter().flat_map(|losses| losses.values().unwrap_or_default()) {
-            lost.rate_limited += cpu.rate_limited;
-            lost.ring_full += cpu.ring_full;
-        }
+        let held_back = (events.losses)();
+        lost.rate_limited += held_back.rate_limited;
+        lost.ring_full += held_back.ring_full;
         lost.queue_full += events.feed.dropped();
         lost.malformed += events.feed.malformed();
         lost

@@ -17,9 +17,9 @@ pub struct ProgramCost {
 pub struct Lost {
     /// The probe.
     pub probe: &'static str,
-    /// Held back by the rate limit in the kernel.
+    /// Came too quickly.
     pub rate_limited: u64,
-    /// No room in the ring buffer.
+    /// The kernel had no room for it.
     pub ring_full: u64,
     /// The agent was behind.
     pub queue_full: u64,

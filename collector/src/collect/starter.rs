@@ -36,10 +36,10 @@ pub(super) struct Running {
     pub programs: Option<ProgramStats>,
 }
 
-/// Events that are being read, and what BPF programs held back.
+/// Events that are being read, and what did not come so far.
 pub(super) struct RunningEvents {
     pub feed: Feed,
-    pub losses: Option<Losses>,
+    pub losses: Losses,
 }
 
 impl Starter {

@@ -191,6 +191,29 @@ mod tests {
         }
     }
 
+    /// Has its record only when it is asked again after a pause, and nothing can be read any more.
+    struct Tired(UnixStream, bool);
+
+    impl AsRawFd for Tired {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0.as_raw_fd()
+        }
+    }
+
+    impl RecordSource for Tired {
+        fn next_record(&mut self) -> Option<Vec<u8>> {
+            if std::mem::take(&mut self.1) {
+                return Some(b"-".to_vec());
+            }
+            self.1 = io::Read::read(&mut self.0, &mut [0]).is_ok();
+            None
+        }
+
+        fn pause(&self) -> Option<Duration> {
+            self.1.then_some(Duration::from_millis(1))
+        }
+    }
+
     struct Picky;
 
     impl Decode for Picky {
@@ -208,8 +231,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn malformed_records_are_counted_and_the_next_ones_are_decoded() {
+    /// Events of a machine without anything.
+    fn events() -> (Events, Arc<MemoryJournal>) {
         let root = tempfile::tempdir().unwrap();
         let entities = Arc::new(Entities::discover(&Config::default(), &HostFs::new(root.path())));
         let journal = Arc::new(MemoryJournal::new(8));
@@ -218,16 +241,39 @@ mod tests {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             known_issues: KnownIssues::default(),
         };
-        let events = Events::start(surroundings).unwrap();
-        let (mut kernel, ours) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let feed = events.add("memory.oom", Box::new(Bytes(ours)), Box::new(Picky)).unwrap();
-        kernel.write_all(b"-!+-").unwrap();
+        (Events::start(surroundings).unwrap(), journal)
+    }
+
+    fn wait_for_malformed(feed: &Feed, count: u64) {
         let begin = Instant::now();
-        while feed.malformed() < 3 && begin.elapsed() < Duration::from_secs(10) {
+        while feed.malformed() < count && begin.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!((feed.malformed(), feed.dropped()), (3, 0));
+        assert_eq!((feed.malformed(), feed.dropped()), (count, 0));
+    }
+
+    /// What the kernel would write to, and what we read.
+    fn pipe() -> (UnixStream, UnixStream) {
+        let (kernel, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (kernel, ours)
+    }
+
+    #[test]
+    fn a_source_that_pauses_is_asked_again_though_nothing_can_be_read() {
+        let ((events, _), (mut kernel, ours)) = (events(), pipe());
+        let source = Box::new(Tired(ours, false));
+        let feed = events.add("memory.oom", source, Box::new(Picky)).unwrap();
+        kernel.write_all(b"x").unwrap();
+        wait_for_malformed(&feed, 1);
+    }
+
+    #[test]
+    fn malformed_records_are_counted_and_the_next_ones_are_decoded() {
+        let ((events, journal), (mut kernel, ours)) = (events(), pipe());
+        let feed = events.add("memory.oom", Box::new(Bytes(ours)), Box::new(Picky)).unwrap();
+        kernel.write_all(b"-!+-").unwrap();
+        wait_for_malformed(&feed, 3);
         drop(events);
         // What was there at the start, and one of the records.
         assert_eq!(*journal.head().borrow(), 2);

@@ -49,7 +49,7 @@ impl Reader {
     pub fn start() -> io::Result<Self> {
         let stop = CancellationToken::new();
         let (sources, mut added) = unbounded_channel::<Reading>();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("event-reader".to_owned()).spawn(move || {
             let local = LocalSet::new();
@@ -100,14 +100,18 @@ async fn drain(reading: Reading) {
             Ok(ready) => ready,
             Err(error) => return tracing::error!(%error, "waiting for events failed"),
         };
-        while let Some(record) = ready.get_inner_mut().0.next_record() {
-            match out.try_send(record) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => {
-                    dropped.fetch_add(1, Ordering::Relaxed);
+        loop {
+            while let Some(record) = ready.get_inner_mut().0.next_record() {
+                match out.try_send(record) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => {
+                        dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(TrySendError::Disconnected(_)) => return,
                 }
-                Err(TrySendError::Disconnected(_)) => return,
             }
+            let Some(pause) = ready.get_inner().0.pause() else { break };
+            tokio::time::sleep(pause).await;
         }
         ready.clear_ready();
     }

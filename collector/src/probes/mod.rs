@@ -17,17 +17,17 @@ mod per_container;
 pub mod system;
 mod whom;
 
+use ebpf::event_loss::event_loss;
 use thiserror::Error;
 
 use crate::bpf::{
-    HookVerdict, KernelTypes, LoadError, MapError, Object, PerCpuTotal, Plan, ProgramStats,
-    WalkError,
+    HookVerdict, KernelTypes, LoadError, MapError, Object, Plan, ProgramStats, WalkError,
 };
 use crate::config::Config;
 use crate::entity::{Entities, Networks};
 use crate::hostfs::{Files, HostFs, ReadError};
 use crate::kernel::{KernelSupport, RecordSource};
-use crate::netlink::NetlinkError;
+use crate::netlink::{NetlinkError, Subscription};
 use crate::signal::{Recorder, UnixNanos};
 
 pub use backoff::{Backoff, suppressed_before};
@@ -125,22 +125,36 @@ pub struct Started {
 pub struct EventSource {
     /// Gives the records.
     pub source: Box<dyn RecordSource>,
-    /// What its BPF programs held back.
-    pub losses: Option<Losses>,
+    /// What did not become a record.
+    pub losses: Losses,
     /// Makes events of the records, where it shares something with the probe; else
     /// [`ProbeDef::decoder`] gives one.
     pub decoder: Option<Box<dyn Decode>>,
 }
 
-/// Events that BPF programs could not send, per CPU.
-pub type Losses = PerCpuTotal<ebpf::event_loss::event_loss>;
+/// Counts what was held back before it became a record.
+pub type Losses = Box<dyn Fn() -> event_loss + Send>;
 
 impl EventSource {
     /// The ring of a BPF object, by the names that `event.h` gives its maps.
     pub fn ring(object: &mut Object) -> Result<Self, LoadError> {
         let ring = object.ring("events")?;
-        let losses = object.per_cpu_total("losses")?;
-        Ok(Self { source: Box::new(ring), losses: Some(losses), decoder: None })
+        let losses = object.per_cpu_total::<event_loss>("losses")?;
+        let losses = move || {
+            let cpus = losses.values().unwrap_or_default();
+            event_loss {
+                rate_limited: cpus.iter().map(|cpu| cpu.rate_limited).sum(),
+                ring_full: cpus.iter().map(|cpu| cpu.ring_full).sum(),
+            }
+        };
+        Ok(Self { source: Box::new(ring), losses: Box::new(losses), decoder: None })
+    }
+
+    /// Messages of a netlink group.
+    pub fn netlink(subscription: Subscription) -> Self {
+        let lost = subscription.lost();
+        let losses = move || event_loss { rate_limited: lost.thrown(), ring_full: lost.overrun() };
+        Self { source: Box::new(subscription), losses: Box::new(losses), decoder: None }
     }
 
     /// Its events are made by a decoder that shares something with the probe.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use semconv::{attribute, event};
 
@@ -16,6 +17,7 @@ use crate::netlink::{
 };
 use crate::probes::network::counts::Counts;
 use crate::probes::{Decode, DecodeContext, Malformed};
+use crate::rate::RateLimit;
 use crate::signal::{Attribute, Event, Severity, Value};
 
 use super::Change;
@@ -27,10 +29,14 @@ const STATES: [&str; 2] = ["disabled", "enabled"];
 /// Of the files of all bonds, bytes: a bond of two ports has some 2 KiB.
 const MAX_TEXT: usize = 64 << 10;
 
+/// Times a second that all devices are listed because of one: thousands of them take milliseconds.
+const MOST_LISTS: u32 = 20;
+
 /// Knows all ports, as they were last.
 pub struct LacpDecoder {
     fs: HostFs,
     counts: Arc<Counts<Change>>,
+    lists: RateLimit,
     notices: Notices,
     ports: Ports,
     /// Names of bonds by number: one that is deleted cannot be asked for its own.
@@ -42,8 +48,15 @@ pub struct LacpDecoder {
 impl LacpDecoder {
     /// Knows nothing yet.
     pub fn new(fs: &HostFs, counts: Arc<Counts<Change>>) -> Self {
-        let (notices, ports, names) = (Notices::default(), Ports::default(), HashMap::new());
-        Self { fs: fs.clone(), counts, notices, ports, names, is_stale: true }
+        Self {
+            fs: fs.clone(),
+            counts,
+            lists: RateLimit::new(MOST_LISTS, Duration::from_secs(1)),
+            notices: Notices::default(),
+            ports: Ports::default(),
+            names: HashMap::new(),
+            is_stale: true,
+        }
     }
 
     /// All devices; none where they cannot be listed now.
@@ -71,7 +84,9 @@ impl LacpDecoder {
         self.note_port(&device);
         let lacp = device.lacp;
         let mut changed = Vec::from_iter(self.ports.see(device));
-        if let Some(bond) = lacp.map(|port| port.bond) {
+        if let Some(bond) = lacp.map(|port| port.bond)
+            && self.lists.admit()
+        {
             let found = self.list().into_iter().flatten();
             let of_bond = found.filter(|other| other.lacp.is_some_and(|port| port.bond == bond));
             changed.extend(of_bond.filter_map(|other| self.ports.see(other)));

@@ -33,9 +33,8 @@ type Change = (Arc<str>, &'static str);
 
 fn start(cx: &StartContext<'_>) -> Result<Built, StartError> {
     let counts = Arc::<Counts<Change>>::default();
-    let source = Box::new(Subscription::links()?);
-    let decoder = Box::new(LacpDecoder::new(cx.fs, Arc::clone(&counts)));
-    let events = EventSource { source, losses: None, decoder: Some(decoder) };
+    let source = EventSource::netlink(Subscription::links()?);
+    let events = source.decoded_by(LacpDecoder::new(cx.fs, Arc::clone(&counts)));
     Ok(Built { probe: Box::new(Lacp { counts, started: unix_now() }), events: Some(events) })
 }
 

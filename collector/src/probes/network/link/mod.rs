@@ -50,9 +50,8 @@ fn start(cx: &StartContext<'_>) -> Result<Built, StartError> {
         return Err(StartError::Absent(reason.to_owned()));
     }
     let counts = Arc::<Counts<Change>>::default();
-    let source = Box::new(Subscription::links()?);
-    let decoder = LinkDecoder::new(listed(cx), Arc::clone(&counts));
-    let events = EventSource { source, losses: None, decoder: Some(Box::new(decoder)) };
+    let source = EventSource::netlink(Subscription::links()?);
+    let events = source.decoded_by(LinkDecoder::new(listed(cx), Arc::clone(&counts)));
     Ok(Built { probe: Box::new(Links { counts, started: unix_now() }), events: Some(events) })
 }
 
