@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use aya::Ebpf;
 use aya::programs::RawTracePoint;
 
-use crate::{installed, root};
+use crate::bpf::compiled;
 
 /// The programs, and the tracepoint of each.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -32,18 +31,7 @@ pub struct Burner {
 impl Burner {
     /// Compiles and attaches it.
     pub fn attach() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let object = folder.path().join("burn.o");
-        let clang = Command::new(installed("clang")?)
-            .args(["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-D__TARGET_ARCH_x86", "-I"])
-            .arg(root().join("ebpf/include"))
-            .arg("-c")
-            .arg(root().join("integration/bpf/burn.bpf.c"))
-            .arg("-o")
-            .arg(&object)
-            .output()?;
-        ensure!(clang.status.success(), "clang: {}", String::from_utf8_lossy(&clang.stderr));
-        let mut programs = Ebpf::load(&fs::read(&object)?)?;
+        let mut programs = Ebpf::load(&compiled("burn")?)?;
         for (name, tracepoint) in PROGRAMS {
             let program = programs.program_mut(name).context(name)?;
             let program: &mut RawTracePoint = program.try_into()?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::wait_for;
+use crate::lab::{in_lab, modprobe};
+use crate::{root, wait_for};
 
 /// Bytes that a process may take before it is killed.
 pub const LIMIT: &str = "8388608";
@@ -43,6 +44,15 @@ impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// This process in a cgroup; where all processes begin when dropped.
+pub struct Inside(PathBuf);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.0, std::process::id().to_string());
     }
 }
 
@@ -137,8 +147,7 @@ impl Cgroup {
 
     /// Path below the hierarchy's root, as the agent shows it.
     pub fn path(&self) -> String {
-        let root = if self.v1 { "/sys/fs/cgroup/memory" } else { "/sys/fs/cgroup" };
-        let below = self.folder.strip_prefix(root).unwrap_or(&self.folder);
+        let below = self.folder.strip_prefix(self.root()).unwrap_or(&self.folder);
         format!("/{}", below.display())
     }
 
@@ -159,8 +168,7 @@ impl Cgroup {
     /// Runs a command in the cgroup, `copies` times at once, without limit of memory, and waits for
     /// all of them.
     pub fn run(&self, command: &str, copies: usize) -> Result<()> {
-        let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
-        fs::write(self.folder.join(limit.0), limit.1)?;
+        self.lift_limit()?;
         self.run_within(command, copies)
     }
 
@@ -175,10 +183,43 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Tasks that each take `mib` MiB of page cache within the limit of the cgroup, and have to give
+    /// up what they took before.
+    pub fn take_page_cache(&self, mib: u32, copies: usize) -> Result<()> {
+        if in_lab() {
+            // Its disk is memory, which cannot be reclaimed.
+            modprobe("null_blk")?;
+            let read = format!("dd if=/dev/nullb0 of=/dev/null bs=1M count={mib} status=none");
+            return self.run_within(&read, copies);
+        }
+        let folder = tempfile::tempdir_in(root().join("target"))?;
+        // Each has a file of its own.
+        let file = format!("{}/$$", folder.path().display());
+        let write = format!("dd if=/dev/zero of={file} bs=1M count={mib} status=none");
+        self.run_within(&write, copies)
+    }
+
+    /// Moves this process into the cgroup, without limit of memory.
+    pub fn enter(&self) -> Result<Inside> {
+        self.lift_limit()?;
+        let process = std::process::id().to_string();
+        fs::write(self.folder.join("cgroup.procs"), process)?;
+        Ok(Inside(Path::new(self.root()).join("cgroup.procs")))
+    }
+
+    /// Of the hierarchy.
+    fn root(&self) -> &'static str {
+        if self.v1 { "/sys/fs/cgroup/memory" } else { "/sys/fs/cgroup" }
+    }
+
+    fn lift_limit(&self) -> Result<()> {
+        let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
+        Ok(fs::write(self.folder.join(limit.0), limit.1)?)
+    }
+
     /// Starts a command in the cgroup, without limit of memory.
     pub fn hold(&self, command: &str) -> Result<Held> {
-        let limit = if self.v1 { ("memory.limit_in_bytes", "-1") } else { ("memory.max", "max") };
-        fs::write(self.folder.join(limit.0), limit.1)?;
+        self.lift_limit()?;
         let script = format!("{}exec {command}", self.join());
         let mut shell = Command::new("sh");
         Ok(Held(shell.arg("-c").arg(script).stdout(Stdio::null()).spawn()?))

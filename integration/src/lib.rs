@@ -12,6 +12,7 @@ mod engine;
 pub mod expectations;
 pub mod lab;
 mod network;
+mod program;
 mod received;
 mod watch;
 
@@ -28,10 +29,11 @@ pub use agent::Agent;
 pub use bpf::bpf_entries;
 pub use burner::Burner;
 pub use cable::{CLIENT_MAC, Cable, Namespace, SERVER};
-pub use cgroup::{Cgroup, Held, Killed, LIMIT, container_id};
+pub use cgroup::{Cgroup, Held, Inside, Killed, LIMIT, container_id};
 pub use collector::{Collector, Tls};
 pub use engine::{Containerd, Podman};
 pub use network::{Network, ip};
+pub use program::{Program, SoftLockupText};
 pub use received::{Attributes, Point, Received, Record};
 pub use watch::Watch;
 

@@ -31,9 +31,9 @@ impl Network {
     }
 
     /// Runs `test` in a thread of its own inside: what it starts and what it asks for is there.
-    pub fn run(&self, test: impl FnOnce() + Send) {
+    pub fn run<T: Send>(&self, test: impl FnOnce() -> T + Send) -> T {
         let path = format!("/run/netns/{}", self.0);
-        within(&path, test).unwrap_or_else(|error| panic!("enter {path}: {error}"));
+        within(&path, test).unwrap_or_else(|error| panic!("enter {path}: {error}"))
     }
 }
 

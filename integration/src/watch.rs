@@ -39,4 +39,9 @@ impl Watch {
     pub fn next(&self) -> Result<(SystemTime, Json)> {
         self.events.recv_timeout(Duration::from_secs(10)).context("no event came")
     }
+
+    /// Those that have come and were not asked for.
+    pub fn waiting(&self) -> Vec<(SystemTime, Json)> {
+        self.events.try_iter().collect()
+    }
 }

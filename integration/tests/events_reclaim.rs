@@ -4,12 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use integration::lab::in_lab;
 use integration::{
     Agent, Cgroup, Collector, Received, Record, container_id, push_config, wait_for,
 };
@@ -25,22 +23,6 @@ fn pushing(collector: &Collector, more: &str) -> Agent {
     let config = push_config("grpc", collector.grpc, "gzip", "http", "");
     let threshold = "[EventTracing.MemoryReclaim]\nBlockedThreshold = 1000000\n";
     Agent::with(&format!("{more}{config}{threshold}")).start().unwrap()
-}
-
-/// Four tasks that each take `mib` MiB of page cache within the limit of their cgroup.
-fn take_page_cache(cgroup: &Cgroup, mib: u32) {
-    if in_lab() {
-        // Its disk is memory, which cannot be reclaimed.
-        assert!(Command::new("modprobe").arg("null_blk").status().unwrap().success(), "null_blk");
-        let read = format!("dd if=/dev/nullb0 of=/dev/null bs=1M count={mib} status=none");
-        cgroup.run_within(&read, 4).unwrap();
-        return;
-    }
-    let folder = tempfile::tempdir_in(integration::root().join("target")).unwrap();
-    // Each has a file of its own.
-    let file = format!("{}/$$", folder.path().display());
-    let write = format!("dd if=/dev/zero of={file} bs=1M count={mib} status=none");
-    cgroup.run_within(&write, 4).unwrap();
 }
 
 fn stalls(got: &Received) -> Vec<&Record> {
@@ -60,7 +42,7 @@ fn a_task_that_reclaims_within_the_limit_of_its_container_is_told_once_a_second(
     let agent = pushing(&collector, "");
     let id = container_id(0xe1);
     let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
-    take_page_cache(&cgroup, 100);
+    cgroup.take_page_cache(100, 4).unwrap();
     let record = collector
         .until(|got| {
             let stalls = stalls(got);
@@ -106,7 +88,7 @@ fn tasks_of_the_host_and_containers_with_enough_memory_are_silent() {
     let idle = Cgroup::new(&format!("docker/{id}")).unwrap();
     idle.run("dd if=/dev/zero of=/dev/null bs=1M count=100 status=none", 1).unwrap();
     let of_host = Cgroup::new("plain/one").unwrap();
-    take_page_cache(&of_host, 50);
+    of_host.take_page_cache(50, 4).unwrap();
     sleep(Duration::from_secs(2));
     let got = collector.received().unwrap();
     assert_eq!((stalls(&got).len(), reclaims(&got, &id)), (0, 0.0));
@@ -118,7 +100,7 @@ fn the_black_list_turns_off_the_event_and_leaves_the_metrics() {
     let _agent = pushing(&collector, "BlackList = [\"memory_reclaim_events\"]\n");
     let id = container_id(0xe3);
     let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
-    take_page_cache(&cgroup, 50);
+    cgroup.take_page_cache(50, 4).unwrap();
     collector
         .until(|got| {
             ensure!(reclaims(got, &id) > 0.0, "no reclaim");

@@ -13,6 +13,7 @@ use std::fs;
 
 use anyhow::Result;
 use integration::binary;
+use semconv::{EventDef, event};
 
 /// One row: what, how much, and what is wanted.
 struct Figure {
@@ -42,8 +43,8 @@ fn main() -> Result<()> {
         ("hooks", kernel::hooks),
         ("throughput", kernel::throughput),
         ("loopback", kernel::loopback),
-        ("kills", latency::kills),
-        ("storm", storm::drops),
+        ("events", latency::events),
+        ("storm", storm::storms),
     ];
     for (name, measure) in all {
         if !chosen.is_empty() && !chosen.iter().any(|word| word == name) {
@@ -60,6 +61,13 @@ fn main() -> Result<()> {
         println!("| {what} | {value} | {wanted} |");
     }
     Ok(())
+}
+
+/// Names of HUATUO's tracers as further arguments choose some of the events.
+fn is_chosen(def: &EventDef) -> bool {
+    let is_tracer = |word: &String| event::ALL.iter().any(|def| def.legacy.tracer == word);
+    let chosen: Vec<String> = std::env::args().filter(is_tracer).collect();
+    chosen.is_empty() || chosen.iter().any(|word| word == def.legacy.tracer)
 }
 
 /// The value at a share of a sorted list.
