@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -27,15 +28,19 @@ fn younger(collector: &Collector, than: u64) -> Point {
 fn watching(collector: &Collector) -> (Agent, Point) {
     let endpoint = format!("http://127.0.0.1:{}", collector.grpc);
     let config = format!("[Otlp]\nEndpoint = \"{endpoint}\"\nInterval = 3600\n");
-    let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let begin = now();
     let agent = Agent::with(&config).start().unwrap();
-    (agent, younger(collector, begin.as_nanos() as u64))
+    (agent, younger(collector, begin))
 }
 
-/// What was waited between the first snapshot and the one at the end: nanoseconds, and how often.
-fn waited(mut agent: Agent, collector: &Collector, first: &Point) -> [f64; 2] {
+/// The snapshot at the end.
+fn at_end(mut agent: Agent, collector: &Collector, first: &Point) -> Point {
     agent.terminate().unwrap();
-    let last = younger(collector, first.time);
+    younger(collector, first.time)
+}
+
+/// What was waited between two snapshots: nanoseconds, and how often.
+fn difference(first: &Point, last: &Point) -> [f64; 2] {
     [(last.sum - first.sum) * 1e9, (last.count - first.count) as f64]
 }
 
@@ -95,7 +100,8 @@ fn three_seconds(collector: &Collector) -> ([f64; 2], [f64; 2], bool) {
     let then = |task: &String| before.get(task).copied().unwrap_or_default();
     let spent = after.iter().map(|(task, now)| [now[0] - then(task)[0], now[1] - then(task)[1]]);
     let theirs = spent.chain(ended).fold([0.0, 0.0], |all, one| [all[0] + one[0], all[1] + one[1]]);
-    (theirs, waited(agent, collector, &first), are_known)
+    let last = at_end(agent, collector, &first);
+    (theirs, difference(&first, &last), are_known)
 }
 
 /// Not every kernel has the counts of its CPUs (CONFIG_SCHEDSTATS).
@@ -142,19 +148,58 @@ fn waits_of_cpus() -> Result<[f64; 2]> {
     Ok(all)
 }
 
+/// What the kernel said at a time.
+struct Sample {
+    begin: u64,
+    end: u64,
+    waits: [f64; 2],
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
+}
+
+/// Does `work`, and asks the kernel meanwhile and once more.
+fn sampled<T>(work: impl FnOnce() -> T) -> (T, Vec<Sample>) {
+    let is_done = AtomicBool::new(false);
+    let sample = || {
+        let (begin, waits) = (now(), waits_of_cpus().unwrap());
+        Sample { begin, end: now(), waits }
+    };
+    std::thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut samples = vec![sample()];
+            while !is_done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+                samples.push(sample());
+            }
+            samples
+        });
+        let done = work();
+        is_done.store(true, Ordering::Relaxed);
+        (done, sampler.join().unwrap())
+    })
+}
+
 #[test]
 fn waits_on_the_run_queue_add_up_to_those_of_cpus() {
     if !has_counts_of_cpus() && is_elsewhere("scheduler", "/proc/schedstat") {
         return;
     }
+    // The time of a snapshot is its end; it was taken within this time before.
+    let taking = u64::from(integration::slowness()) * 300_000_000;
     let collector = Collector::start(None).unwrap();
-    let outer = waits_of_cpus().unwrap();
-    let (agent, first) = watching(&collector);
-    let inner = waits_of_cpus().unwrap();
-    busy(5, || ());
-    let inner_end = waits_of_cpus().unwrap();
-    let ours = waited(agent, &collector, &first);
-    let outer_end = waits_of_cpus().unwrap();
+    let ((first, last), samples) = sampled(|| {
+        let (agent, first) = watching(&collector);
+        busy(15, || ());
+        let last = at_end(agent, &collector, &first);
+        (first, last)
+    });
+    let before = |time| samples.iter().rfind(|sample| sample.end <= time).unwrap().waits;
+    let after = |time| samples.iter().find(|sample| sample.begin >= time).unwrap().waits;
+    let [inner, inner_end] = [after(first.time), before(last.time - taking)];
+    let [outer, outer_end] = [before(first.time - taking), after(last.time)];
+    let ours = difference(&first, &last);
     for (at, what) in ["nanoseconds", "waits"].into_iter().enumerate() {
         let (least, most) = (inner_end[at] - inner[at], outer_end[at] - outer[at]);
         println!("schedstat: {what}: between {least} and {most}, ours {}", ours[at]);
