@@ -9,8 +9,11 @@
 /* arch/x86/include/asm/mce.h */
 #define MCI_STATUS_UC (1ULL << 61)
 #define MCI_STATUS_PCC (1ULL << 57)
-#define MCI_STATUS_S (1ULL << 56)
-#define MCI_STATUS_DEFERRED (1ULL << 44)
+#define MCI_STATUS_S (1ULL << 56) /* Intel */
+#define MCI_STATUS_DEFERRED (1ULL << 44) /* AMD */
+/* arch/x86/include/asm/processor.h */
+#define X86_VENDOR_AMD 2
+#define X86_VENDOR_HYGON 9
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -42,14 +45,26 @@ static __always_inline void *begin(u64 size, u32 source, u32 severity)
 	return head;
 }
 
-/* An uncorrected error that is not signaled can wait (UCNA); one that breaks the context cannot. */
-static __always_inline u32 severity_of_mce(u64 status)
+/* Bits 56 and 44 mean something else to AMD's processors, and those like them, than to Intel's. */
+static __always_inline bool is_of_amd(struct mce *mce)
 {
+	u8 vendor = BPF_CORE_READ(mce, cpuvendor);
+
+	return vendor == X86_VENDOR_AMD || vendor == X86_VENDOR_HYGON;
+}
+
+/* An uncorrected error that is not signaled can wait (UCNA); one that breaks the context cannot. */
+static __always_inline u32 severity_of_mce(struct mce *mce, u64 status)
+{
+	bool is_amds = is_of_amd(mce);
+
 	if (!(status & MCI_STATUS_UC))
-		return status & MCI_STATUS_DEFERRED ? RAS_DEFERRED : RAS_CORRECTED;
+		return is_amds && status & MCI_STATUS_DEFERRED ? RAS_DEFERRED : RAS_CORRECTED;
 	if (status & MCI_STATUS_PCC)
 		return RAS_FATAL;
-	return status & MCI_STATUS_S ? RAS_RECOVERABLE : RAS_DEFERRED;
+	if (is_amds || status & MCI_STATUS_S || BPF_CORE_READ(mce, bank) == RAS_MCE_NO_BANK)
+		return RAS_RECOVERABLE;
+	return RAS_DEFERRED;
 }
 
 /* Since v6.13 a struct mce_hw_err, which begins with the struct mce. */
@@ -58,7 +73,7 @@ int mce_record_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct mce *mce = (struct mce *)ctx->args[0];
 	u64 status = BPF_CORE_READ(mce, status);
-	u32 severity = severity_of_mce(status);
+	u32 severity = severity_of_mce(mce, status);
 	struct ras_mce *out;
 
 	count(RAS_MCE, severity, 1);
@@ -156,6 +171,7 @@ int non_standard_event_raw(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	bpf_probe_read_kernel(out->section_type, RAS_GUID_LEN, (void *)ctx->args[0]);
 	bpf_probe_read_kernel(out->fru_id, RAS_GUID_LEN, (void *)ctx->args[1]);
+	/* A text that fills its field has no NUL. */
 	bpf_probe_read_kernel_str(out->fru_text, sizeof(out->fru_text), (void *)ctx->args[2]);
 	out->severity = (u8)ctx->args[3];
 	out->length = length;

@@ -24,6 +24,8 @@
 #define RAS_TEXT_LEN 128
 #define RAS_DATA_LEN 512
 #define RAS_GUID_LEN 16
+/* A text of the firmware (struct acpi_hest_generic_data, include/acpi/actbl1.h), and its NUL. */
+#define RAS_FRU_TEXT_LEN 21
 #define RAS_TLP_HEADER_LEN 4
 
 /* Errors that one CPU reported. */
@@ -39,6 +41,9 @@ struct ras_head {
 	int cpu; /* whose error it is; -1 where that is not known */
 	unsigned int padding;
 };
+
+/* Bank of an error of memory that the firmware told of (arch/x86/kernel/cpu/mce/apei.c). */
+#define RAS_MCE_NO_BANK 255
 
 /* A machine check (struct mce, arch/x86/include/uapi/asm/mce.h). */
 struct ras_mce {
@@ -82,7 +87,8 @@ struct ras_ghes {
 	struct ras_head head;
 	unsigned char section_type[RAS_GUID_LEN];
 	unsigned char fru_id[RAS_GUID_LEN];
-	char fru_text[RAS_TEXT_LEN];
+	char fru_text[RAS_FRU_TEXT_LEN];
+	unsigned char padding[3];
 	unsigned int severity; /* as the kernel numbers it (include/acpi/ghes.h) */
 	unsigned int length; /* of all data */
 	unsigned char data[RAS_DATA_LEN];

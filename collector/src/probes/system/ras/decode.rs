@@ -49,9 +49,6 @@ impl Decode for HardwareErrorEvents {
         }
         let body = body(&report, source, severity);
         let mut attributes = attributes(report, source, severity);
-        if head.cpu >= 0 {
-            attributes.push((&attribute::CPU_LOGICAL_NUMBER, Value::Int(head.cpu.into())));
-        }
         attributes.extend(suppressed_before(held));
         let (time, host) = (boot_to_unix(head.time_ns), Arc::clone(cx.entities.host()));
         let mut event = Event::new(&event::LINUX_RAS_ERROR, time, host, attributes, body);
@@ -86,7 +83,7 @@ fn huatuos(severity: &str) -> &'static str {
 }
 
 fn attributes(report: Report, source: &'static str, severity: &'static str) -> Vec<Attribute> {
-    let Report { id, kind, name, reasons, details } = report;
+    let Report { id, cpu, kind, name, reasons, details } = report;
     let mut out: Vec<Attribute> = vec![
         (&attribute::LINUX_RAS_SOURCE, Value::Static(source)),
         (&attribute::LINUX_RAS_SEVERITY, Value::Static(severity)),
@@ -100,6 +97,7 @@ fn attributes(report: Report, source: &'static str, severity: &'static str) -> V
         let reasons = reasons.into_iter().map(Value::from).collect();
         out.push((&attribute::LINUX_RAS_REASONS, Value::Array(reasons)));
     }
+    out.extend(cpu.map(|cpu| (&attribute::CPU_LOGICAL_NUMBER, Value::Int(cpu.into()))));
     out
 }
 

@@ -2,7 +2,8 @@
 //! What each source tells of an error. Keys of the details are HUATUO's.
 
 use ebpf::system_ras::records::{
-    RAS_CORRECTED, RAS_GUID_LEN, ras_aer, ras_arm, ras_edac, ras_ghes, ras_mce, ras_threshold,
+    RAS_CORRECTED, RAS_GUID_LEN, RAS_MCE_NO_BANK, ras_aer, ras_arm, ras_edac, ras_ghes, ras_mce,
+    ras_threshold,
 };
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ use crate::signal::Value;
 pub(super) struct Report {
     /// What failed, unique on this host.
     pub id: Option<String>,
+    /// Whose error it is.
+    pub cpu: Option<i32>,
     /// Its kind.
     pub kind: Option<&'static str>,
     /// Its name for people, as HUATUO has it.
@@ -29,8 +32,11 @@ pub(super) fn mce(error: &ras_mce) -> Report {
     let cpu = error.head.cpu;
     let reason = mca_reason(error.status);
     let is_memory = reason == MEMORY_CONTROLLER;
+    let has_bank = u32::from(error.bank) != RAS_MCE_NO_BANK;
     Report {
-        id: Some(format!("cpu{cpu}/bank{}", error.bank)),
+        id: has_bank.then(|| format!("cpu{cpu}/bank{}", error.bank)),
+        // Else the one that heard of it.
+        cpu: has_bank.then_some(cpu),
         kind: Some(if is_memory { "memory" } else { "cpu" }),
         name: "CPU/MEM".to_owned(),
         reasons: vec![reason.to_owned()],
@@ -80,6 +86,7 @@ pub(super) fn edac(error: &ras_edac, severity: &'static str) -> Report {
     let id = if label.is_empty() { format!("mc{}", error.controller) } else { label.clone() };
     Report {
         id: Some(id),
+        cpu: None,
         kind: Some("memory"),
         name: "MEM".to_owned(),
         reasons: vec!["memory_error".to_owned()],
@@ -109,6 +116,7 @@ pub(super) fn ghes(error: &ras_ghes) -> Report {
     let id = if fru_text.is_empty() { fru_id.clone() } else { fru_text.clone() };
     Report {
         id: (!is_nil || !fru_text.is_empty()).then_some(id),
+        cpu: None,
         kind: None,
         name: "ACPI".to_owned(),
         reasons: vec!["vendor_specific_error".to_owned()],
@@ -143,6 +151,7 @@ pub(super) fn aer(error: &ras_aer, severity: &'static str) -> Report {
     };
     Report {
         id: Some(device.clone()),
+        cpu: None,
         kind: Some("pci"),
         name: format!("PCIe {device}"),
         reasons: reasons.iter().map(|reason| snake_case(reason)).collect(),
@@ -166,6 +175,7 @@ pub(super) fn threshold(error: &ras_threshold) -> Report {
     let cpu = error.head.cpu;
     Report {
         id: Some(format!("cpu{cpu}")),
+        cpu: Some(cpu),
         kind: Some("cpu"),
         name: "CPU".to_owned(),
         reasons: vec!["threshold_reached".to_owned()],
@@ -191,10 +201,11 @@ pub(super) fn arm(error: &ras_arm) -> Report {
     ];
     let details: Vec<_> =
         details.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?)))).collect();
-    let cpu = (error.head.cpu >= 0).then(|| format!("cpu{}", error.head.cpu));
+    let cpu = Some(error.head.cpu).filter(|cpu| *cpu >= 0);
     let by_register = if_valid(VALID_MPIDR, format!("mpidr {:#018x}", error.mpidr));
     Report {
-        id: cpu.or(by_register),
+        id: cpu.map(|cpu| format!("cpu{cpu}")).or(by_register),
+        cpu,
         kind: Some("cpu"),
         name: "CPU".to_owned(),
         reasons: vec!["processor_error".to_owned()],

@@ -118,6 +118,21 @@ fn a_machine_check_has_its_registers() {
 }
 
 #[test]
+fn an_error_of_memory_that_the_firmware_tells_of_is_no_processors() {
+    let mut record = Record::new(5, RAS_MCE, 0, 2);
+    record.u64s(&[0, 0, 0x9c00_0000_0000_009f, 0x1234, 0x8c, 0, 0, 0, 0, 0]);
+    record.u32s(&[0, 0, 0]).bytes(&[0, 255, 0], 4);
+    let (event, _, info) = told(&record);
+    assert_eq!(event.body, "corrected error of CPU/MEM (mce): memory_controller_error");
+    assert_eq!(text(&event, &attribute::HW_TYPE), "memory");
+    for absent in [&attribute::HW_ID, &attribute::CPU_LOGICAL_NUMBER] {
+        assert_eq!(event.get(absent), None);
+    }
+    // HUATUO has what the kernel filled in.
+    assert_eq!((&info["bank"], &info["cpu"]), (&json!(255), &json!(2)));
+}
+
+#[test]
 fn an_error_of_memory_has_its_module_and_place() {
     let mut record = Record::new(5, RAS_EDAC, 0, -1);
     record.u64s(&[0x8000_0000, 0xab]).u32s(&[3]).bytes(&[1, 0, 2, 0xff, 6], 12);
@@ -143,7 +158,7 @@ fn an_error_of_memory_has_its_module_and_place() {
 fn a_section_of_the_firmware_has_its_data_as_far_as_they_were_recorded() {
     let section = [0x8f, 0x3b, 0x11, 0xe8, 0x10, 0x72, 0xcb, 0x45, 1, 2, 3, 4, 5, 6, 7, 8];
     let mut record = Record::new(5, RAS_GHES, 3, -1);
-    record.bytes(&section, 16).bytes(&[], 16).bytes(b"slot 3", 128).u32s(&[3, 4]);
+    record.bytes(&section, 16).bytes(&[], 16).bytes(b"slot 3", 24).u32s(&[3, 4]);
     record.bytes(&[0xde, 0xad, 0xbe, 0xef, 9], 512);
     let (event, data, info) = told(&record);
     assert_eq!(event.severity.0, 21);
@@ -160,7 +175,7 @@ fn a_section_of_the_firmware_has_its_data_as_far_as_they_were_recorded() {
     );
     // A length beyond what is there, and nothing that names the part.
     let mut record = Record::new(5, RAS_GHES, 4, -1);
-    record.bytes(&section, 16).bytes(&[], 16).bytes(&[], 128).u32s(&[0, u32::MAX]).bytes(&[], 512);
+    record.bytes(&section, 16).bytes(&[], 16).bytes(&[], 24).u32s(&[0, u32::MAX]).bytes(&[], 512);
     let (event, data, info) = told(&record);
     assert_eq!((event.severity.0, event.get(&attribute::HW_ID)), (9, None));
     assert_eq!((&data["type"], &info["data_len"]), (&json!("Info"), &json!(u32::MAX)));
