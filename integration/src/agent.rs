@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::{Collector, binary, get, push_config, wait_for};
+use crate::{Collector, Record, binary, get, push_config, wait_for};
 
 /// A running agent; killed when dropped.
 pub struct Agent {
@@ -144,7 +145,7 @@ impl Agent {
     }
 
     /// `/status`
-    pub fn status(&self) -> Result<serde_json::Value> {
+    pub fn status(&self) -> Result<Json> {
         Ok(serde_json::from_str(&self.get("status")?)?)
     }
 
@@ -164,6 +165,18 @@ impl Agent {
     /// The file of events of a tracer.
     pub fn event_file(&self, tracer: &str) -> PathBuf {
         self.folder.path().join("huatuo-local").join(tracer)
+    }
+
+    /// The document of an event in the file of its tracer.
+    pub fn document(&self, tracer: &str, event: &Record) -> Result<Json> {
+        wait_for(Duration::from_secs(5), || {
+            let text = fs::read_to_string(self.event_file(tracer))?;
+            let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let all = whole.map(serde_json::from_str).collect::<Result<Vec<Json>, _>>()?;
+            let uid = event.attributes["log.record.uid"].as_str();
+            let found = all.into_iter().find(|document| document["tracer_id"] == uid);
+            found.with_context(|| format!("no document {uid}: {text}"))
+        })
     }
 
     /// Sends SIGTERM and waits for the end.

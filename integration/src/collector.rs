@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tempfile::TempDir;
 
 use crate::received::Received;
-use crate::{free_port, root, wait_for};
+use crate::{HEARTBEAT, free_port, root, unix_now, wait_for};
 
 /// An authority and a certificate that it signed for this host.
 pub struct Tls {
@@ -141,6 +141,18 @@ impl Collector {
             answer
         })
         .with_context(|| format!("the Collector says: {}", self.log()))
+    }
+
+    /// What it received, with all that has happened by now: two pushes have come since.
+    pub fn settled(&self) -> Result<Received> {
+        for _ in 0..2 {
+            let now = unix_now();
+            self.until(|got| {
+                ensure!(got.last(HEARTBEAT.name)?.time > now, "not yet");
+                Ok(())
+            })?;
+        }
+        self.received()
     }
 
     /// What was kept, with what is new; nothing is kept until it is given back.

@@ -16,14 +16,16 @@ mod program;
 mod received;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use semconv::{MetricDef, event, metric};
 
 pub use agent::Agent;
 pub use bpf::bpf_entries;
@@ -53,6 +55,12 @@ pub fn wait_for<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Re
             Err(_) => sleep(Duration::from_millis(20)),
         }
     }
+}
+
+/// Nanoseconds since the epoch.
+pub fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A port that nobody listens on. Below those that the kernel gives to clients
@@ -115,6 +123,21 @@ pub fn push_config(
          Protocol = \"{protocol}\"\nCompression = \"{compression}\"\nInterval = {interval}\n{more}"
     )
 }
+
+/// A line of a configuration that turns off all probes but these, and the one of the [`HEARTBEAT`]:
+/// where the machine is emulated, programs that nobody looks at take a minute to load.
+pub fn only(probes: &[&str]) -> String {
+    let of_metrics = metric::ALL.iter().map(|def| def.probe);
+    let all: BTreeSet<&str> = of_metrics.chain(event::ALL.iter().map(|def| def.probe)).collect();
+    // Without a point it is no probe but a word for what is not: the agent itself, any GPU.
+    let is_other =
+        |name: &&str| name.contains('.') && !probes.contains(name) && *name != HEARTBEAT.probe;
+    let others: Vec<&str> = all.into_iter().filter(is_other).collect();
+    format!("BlackList = {others:?}\n")
+}
+
+/// A metric that is in each push.
+pub const HEARTBEAT: &MetricDef = &metric::SYSTEM_CPU_LOAD_AVERAGE_1M;
 
 /// A file of `/proc` as text.
 pub fn proc(path: &str) -> Result<String> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -127,6 +128,27 @@ impl Received {
         };
         let found = self.records.iter().find(is_it);
         found.with_context(|| format!("no event {name} with {key}={value} was received"))
+    }
+
+    /// Events of a name about packets to this address and port, oldest first.
+    pub fn to(&self, event: &str, end: SocketAddr) -> Vec<&Record> {
+        let (address, port) = (end.ip().to_string(), end.port().to_string());
+        let is_it = |record: &&Record| {
+            record.event_name == event
+                && record.attributes["destination.address"] == address
+                && record.attributes["destination.port"] == port
+        };
+        self.records.iter().filter(is_it).collect()
+    }
+
+    /// Events of a name that were held back for this reason.
+    pub fn suppressed(&self, event: &str, reason: &str) -> f64 {
+        let points = self.of("huatuo.event.suppressed");
+        let newest = points.iter().rfind(|point| {
+            point.attributes["huatuo.event.name"] == event
+                && point.attributes["huatuo.suppression.reason"] == reason
+        });
+        newest.map_or(0.0, |point| point.value)
     }
 }
 

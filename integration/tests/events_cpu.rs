@@ -3,12 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use integration::lab::{HungTask, Setting, is_elsewhere};
 use integration::{Agent, Burner, Collector, Received, Record, push_config, slowness, wait_for};
 use serde_json::Value as Json;
@@ -38,14 +37,6 @@ fn only(got: &Received, name: &str, tid: u32) -> Result<Record> {
     let found = all_of(got, name, "thread.id", &tid.to_string());
     ensure!(found.len() == 1, "{} of thread {tid}: {found:?}", found.len());
     Ok(found[0].clone())
-}
-
-/// The document of an event in the file of its tracer.
-fn document(agent: &Agent, tracer: &str, event: &Record) -> Json {
-    let text = fs::read_to_string(agent.event_file(tracer)).unwrap();
-    let documents = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
-    let is_it = |document: &Json| document["tracer_id"] == *event.attributes["log.record.uid"];
-    documents.into_iter().find(is_it).unwrap()
 }
 
 /// A setting of the kernel, as it was again when what this returns is dropped.
@@ -80,7 +71,7 @@ fn who_holds_softirqs_or_interrupts_off_is_told_once_with_its_stack() {
         assert_eq!(vector.is_some(), name.starts_with("softirq"), "{vector:?}");
         let seconds: f64 = event.attributes["linux.softirq.disabled.duration"].parse().unwrap();
         assert!((0.02..0.2 * f64::from(slowness())).contains(&seconds), "{seconds} s");
-        let data = &document(&agent, "softirq_tracing", &event)["tracer_data"];
+        let data = &agent.document("softirq_tracing", &event).unwrap()["tracer_data"];
         assert_eq!(data["offtime"].as_f64().unwrap().round(), (seconds * 1e9).round());
         assert_eq!((&data["threshold"], &data["comm"]), (&Json::from(10_000_000), &name.into()));
         assert!(data["now"].as_u64() > Some(0) && data["stack"].as_str().unwrap().contains('\n'));
@@ -125,7 +116,7 @@ fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_aga
     let answers = Path::new("/proc/sysrq-trigger").exists();
     let backtraces = event.attributes.get("linux.cpu.backtraces");
     assert_eq!(backtraces.is_some_and(|text| text.contains("backtrace")), answers);
-    let data = &document(&agent, "hungtask", &event)["tracer_data"];
+    let data = &agent.document("hungtask", &event).unwrap()["tracer_data"];
     assert_eq!((&data["pid"], &data["comm"]), (&pid.into(), &"dd".into()));
     let tasks = data["blocked_processes_stack"].as_str().unwrap();
     assert!(tasks.contains(&format!("process.pid: {pid} ")) && tasks.contains("\n "), "{tasks}");
@@ -141,13 +132,8 @@ fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_aga
     assert!(agent.get("metrics").unwrap().contains("huatuo_bamai_hungtask_total{"));
     collector
         .until(|got| {
-            let mut points = got.of("huatuo.event.suppressed").into_iter();
-            let is_it = |attributes: &integration::Attributes| {
-                attributes["huatuo.event.name"] == HUNG_TASK
-                    && attributes["huatuo.suppression.reason"] == "backoff"
-            };
-            let of = points.rfind(|point| is_it(&point.attributes));
-            ensure!(of.context("none was held back")?.value >= 1.0);
+            let held = got.suppressed(HUNG_TASK, "backoff");
+            ensure!(held >= 1.0, "{held} held back");
             Ok(())
         })
         .unwrap();
@@ -187,7 +173,7 @@ fn a_soft_lockup_is_told_with_its_stack_and_counted() {
     println!("{}\n{:#?}", event.body, event.attributes);
     assert_eq!(event.severity, 18);
     assert!(event.attributes["code.stacktrace"].contains("bpf_"));
-    let data = &document(&agent, "softlockup", &event)["tracer_data"];
+    let data = &agent.document("softlockup", &event).unwrap()["tracer_data"];
     assert_eq!(data["cpu"].to_string(), event.attributes["cpu.logical_number"]);
     assert!(data["cpus_stack"].as_str().unwrap().contains("backtrace"), "{data}");
     collector

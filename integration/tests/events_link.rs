@@ -10,23 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use integration::lab::in_lab;
 use integration::{
-    Agent, Attributes, Collector, Network, Received, Record, Watch, ip, push_config, wait_for,
+    Agent, Attributes, Collector, Network, Received, Record, Watch, ip, only, push_config, wait_for,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 const CHANGED: &str = "linux.network.interface.state_changed";
 
-/// What is of no use here, and takes a minute to load where the machine is emulated.
-const OTHERS: &str = r#"BlackList = ["block.latency", "cpu.runqlat", "cpu.softirq", "memory.oom",
-    "memory.reclaim", "memory.stall", "network.transmit_timeout", "system.ras", "system.tasks"]
-"#;
-
 /// An agent that watches these devices and pushes every second.
 fn watching(collector: &Collector, list: &str) -> Agent {
     let config = push_config("grpc", collector.grpc, "gzip", "http", "");
     let netdev = format!("[EventTracing.Netdev]\nDeviceList = {list}\n");
-    Agent::with(&format!("{OTHERS}{config}{netdev}")).start().unwrap()
+    let only = only(&["network.link", "network.lacp"]);
+    Agent::with(&format!("{only}{config}{netdev}")).start().unwrap()
 }
 
 fn pair(device: &str, peer: &str) {

@@ -7,10 +7,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use integration::lab::firmware::{Error, Severity};
 use integration::lab::{
-    HungTask, KernelLog, Nic, Overrun, SlowDisk, Throttled, Trace, TransmitHang, aer_by_monitor,
-    firmware::Error, is_elsewhere, mce_by_monitor, mce_by_software, monitor, scratch_disk,
+    ClockStep, HeldReports, HungTask, KernelLog, Nic, Overrun, SlowDisk, Throttled, Trace,
+    TransmitHang, aer_by_monitor, is_elsewhere, mce_by_monitor, mce_by_software, monitor,
+    scratch_disk, threshold_by_software,
 };
+use integration::unix_now;
 
 /// Whether these faults cannot be made here, which it prints.
 fn elsewhere() -> bool {
@@ -83,6 +86,29 @@ fn an_error_of_a_device_is_told_with_its_name() {
 }
 
 #[test]
+fn errors_that_a_port_held_back_are_told_at_once() {
+    if elsewhere() {
+        return;
+    }
+    let trace = Trace::of(&["ras:aer_event"]).unwrap();
+    let held = HeldReports::new().unwrap();
+    let port = held.port.clone();
+    aer_by_monitor("port0", "COMP_TIME").unwrap();
+    aer_by_monitor("port0", "POISON_TLP 0x11111111 0x22222222 0x33333333 0x44444444").unwrap();
+    drop(held);
+    let line = trace.until("aer_event:").unwrap();
+    for text in [
+        &*port,
+        "non-fatal",
+        "Poisoned TLP",
+        "Completion Timeout",
+        "{0x11111111,0x22222222,0x33333333,0x44444444}",
+    ] {
+        assert!(line.contains(text), "{line}");
+    }
+}
+
+#[test]
 fn errors_of_processors_are_told_by_their_banks() {
     if elsewhere() {
         return;
@@ -91,6 +117,8 @@ fn errors_of_processors_are_told_by_their_banks() {
     assert!(line.contains("CPU: 1, MCGc/s: "), "{line}");
     let line = told("mce:mce_record", mce_by_software);
     assert!(line.contains("CPU: 0, MCGc/s: "), "{line}");
+    let line = told("irq_vectors:threshold_apic_entry", threshold_by_software);
+    assert!(line.contains("vector=249"), "{line}");
 }
 
 #[test]
@@ -104,7 +132,22 @@ fn errors_that_firmware_tells_of_are_told() {
         (Error::Pcie, "ras:aer_event"),
         (Error::Vendor, "ras:non_standard_event"),
     ] {
-        told(event, || error.raise());
+        told(event, || error.raise(Severity::Corrected));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_is_back_when_that_is_over() {
+    if elsewhere() {
+        return;
+    }
+    let (wall, begin) = (unix_now(), Instant::now());
+    let since = || unix_now() as f64 - wall as f64 - begin.elapsed().as_nanos() as f64;
+    for seconds in [100, -100] {
+        let step = ClockStep::by(seconds).unwrap();
+        assert!((since() - seconds as f64 * 1e9).abs() < 1e9, "{} ns", since());
+        drop(step);
+        assert!(since().abs() < 1e9, "{} ns", since());
     }
 }
 

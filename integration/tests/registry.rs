@@ -24,7 +24,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("linux.network.interface.unhandled_packets", "EnableNetlink: the second agent below"),
     ("linux.network.interface.state_changes", "needs a list and a change: tests/events_link.rs"),
     ("linux.network.bond.lacp.changes", "needs a bond: tests/events_link.rs in the lab"),
-    ("linux.network.transmit_queue.timeouts", "needs a device that hangs"),
+    (
+        "linux.network.transmit_queue.timeouts",
+        "needs a device that hangs: tests/events_transmit.rs in the lab",
+    ),
     ("hw.", "needs a GPU: collector/tests/gpu.rs"),
     ("metax.", "needs a GPU: collector/tests/gpu.rs"),
     (

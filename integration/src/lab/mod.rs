@@ -2,6 +2,7 @@
 //! For tests that run in the lab's guest (docs/lab.md): its hardware, and faults of it. What a fault
 //! changes is as before when its value is dropped.
 
+mod clock;
 mod disk;
 pub mod firmware;
 mod hardware;
@@ -16,8 +17,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
+pub use clock::ClockStep;
 pub use disk::{HungTask, Scratch, SlowDisk, Throttled, scratch_disk};
-pub use hardware::{aer_by_monitor, machine_check, mce_by_monitor, mce_by_software};
+pub use hardware::{
+    DEVICE, HeldReports, aer_by_monitor, machine_check, mce_by_monitor, mce_by_software,
+    threshold_by_software,
+};
 pub use kernel::{KernelLog, Setting, Trace};
 pub use network::{Nic, TransmitHang};
 pub use overrun::Overrun;

@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -36,11 +37,34 @@ impl Nic {
     pub fn plug(&self, plugged: bool) -> Result<()> {
         monitor(&format!("set_link nic0 {}", if plugged { "on" } else { "off" }))?;
         wait_for(Duration::from_secs(6), || {
-            let path = format!("/sys/class/net/{}/carrier", self.name);
-            let carrier = fs::read_to_string(&path)?.trim() == "1";
+            let carrier = fs::read_to_string(self.file("carrier"))?.trim() == "1";
             ensure!(carrier == plugged, "the carrier does not change");
             Ok(())
         })
+    }
+
+    /// Has it send 20 datagrams, to a neighbour that it need not look for.
+    pub fn send(&self) -> Result<()> {
+        let name = &self.name;
+        shell(&format!(
+            "ip addr replace 10.7.0.1/24 dev {name} && \
+             ip neigh replace 10.7.0.2 lladdr 02:00:00:00:00:02 dev {name}"
+        ))?;
+        let socket = UdpSocket::bind("10.7.0.1:0")?;
+        socket.set_nonblocking(true)?;
+        for _ in 0..20 {
+            socket.send_to(b"anything", "10.7.0.2:9")?;
+        }
+        Ok(())
+    }
+
+    /// Packets that it has sent.
+    pub fn sent(&self) -> Result<u64> {
+        Ok(fs::read_to_string(self.file("statistics/tx_packets"))?.trim().parse()?)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        Path::new("/sys/class/net").join(&self.name).join(name)
     }
 }
 
@@ -108,17 +132,8 @@ impl TransmitHang {
     /// the driver), and again after each reset of the card.
     pub fn new() -> Result<Self> {
         let nic = Nic::up()?;
-        let name = &nic.name;
-        shell(&format!(
-            "ip addr add 10.7.0.1/24 dev {name} && \
-             ip neigh replace 10.7.0.2 lladdr 02:00:00:00:00:02 dev {name}"
-        ))?;
-        let hang = Self { _cut_off: CutOff::new(name)?, nic };
-        let socket = UdpSocket::bind("10.7.0.1:0")?;
-        socket.set_nonblocking(true)?;
-        for _ in 0..20 {
-            socket.send_to(b"stays", "10.7.0.2:9")?;
-        }
+        let hang = Self { _cut_off: CutOff::new(&nic.name)?, nic };
+        hang.nic.send()?;
         Ok(hang)
     }
 }
