@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::sync::mpsc::channel;
-use std::thread::{self, sleep};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::programs::RawTracePoint;
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::bpf::compiled;
 
@@ -17,7 +17,7 @@ use crate::bpf::compiled;
 const PROGRAMS: [(&str, &str); 3] = [
     ("take_order", "task_rename"),
     ("burn_in_softirq", "softirq_entry"),
-    ("burn_with_interrupts_off", "sched_waking"),
+    ("burn_with_interrupts_off", "signal_generate"),
 ];
 
 /// How long a thread can be interrupted: softirqs come some times a second.
@@ -43,23 +43,26 @@ impl Burner {
 
     /// Has a thread hold up its CPU by its name, e.g. `softirq 40`. Returns its id when it is over.
     pub fn burn(&self, name: &str) -> Result<u32> {
-        let (wake, woken) = channel::<()>();
-        let sleeper = thread::Builder::new().name("sleeper".to_owned());
-        let sleeper = sleeper.spawn(move || woken.recv().is_ok())?;
-        // It waits in the kernel by then, and has to be woken.
-        sleep(BUSY);
-        let burn = move || {
+        let path = self.run(name, || {
             let begin = Instant::now();
             while begin.elapsed() < BUSY {
                 black_box(());
             }
-            let _ = wake.send(());
+            // Which nobody minds.
+            kill_process(getpid(), Signal::URG)?;
             fs::read_link("/proc/thread-self")
-        };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(burn)?;
-        let path = thread.join().ok().context("the thread panicked")??;
-        ensure!(sleeper.join().is_ok_and(|woken| woken), "the other thread was not woken");
+        })??;
         let tid = path.file_name().and_then(|name| name.to_str()).context("no thread id")?;
         Ok(tid.parse()?)
+    }
+
+    /// Runs `work` in a thread of that name.
+    pub fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        thread.join().ok().context("the thread panicked")
     }
 }

@@ -14,6 +14,7 @@ pub mod lab;
 mod network;
 mod program;
 mod received;
+mod scene;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub use engine::{Containerd, Podman};
 pub use network::{Network, ip};
 pub use program::{Program, SoftLockupText};
 pub use received::{Attributes, Point, Received, Record};
+pub use scene::Scene;
 pub use watch::Watch;
 
 /// How many times slower than a usual machine this one is: `HUATUO_TEST_SLOWNESS`, for emulation.

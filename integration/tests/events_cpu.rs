@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use integration::lab::{HungTask, Setting, is_elsewhere};
-use integration::{Agent, Burner, Collector, Received, Record, push_config, slowness, wait_for};
+use integration::{
+    Agent, Burner, Collector, Received, Record, only, push_config, slowness, wait_for,
+};
 use serde_json::Value as Json;
 
 const DISABLED: &str = "linux.softirq.disabled";
@@ -18,8 +20,9 @@ const HUNG_TASK: &str = "linux.kernel.hung_task";
 
 /// An agent that pushes to a Collector every second, and has begun to.
 fn pushing(collector: &Collector, more: &str) -> Agent {
-    let config = push_config("grpc", collector.grpc, "gzip", "http", "") + more;
-    let agent = Agent::with(&config).start().unwrap();
+    let push = push_config("grpc", collector.grpc, "gzip", "http", "");
+    let only = only(&["cpu.softirq", "system.hung_task", "system.softlockup"]);
+    let agent = Agent::with(&format!("{only}{push}{more}")).start().unwrap();
     collector.until(|got| Ok(got.last("linux.softirq.wait.duration")?.time)).unwrap();
     agent
 }
@@ -33,7 +36,7 @@ fn all_of<'a>(got: &'a Received, name: &str, key: &str, value: &str) -> Vec<&'a 
 }
 
 /// The one event of a name about a thread.
-fn only(got: &Received, name: &str, tid: u32) -> Result<Record> {
+fn the_only(got: &Received, name: &str, tid: u32) -> Result<Record> {
     let found = all_of(got, name, "thread.id", &tid.to_string());
     ensure!(found.len() == 1, "{} of thread {tid}: {found:?}", found.len());
     Ok(found[0].clone())
@@ -49,7 +52,7 @@ fn set(name: &str, value: &str) -> Setting {
 fn burned(burner: &Burner, collector: &Collector, name: &str) -> Record {
     let told = || {
         let tid = burner.burn(name)?;
-        wait_for(Duration::from_secs(5), || only(&collector.received()?, DISABLED, tid))
+        wait_for(Duration::from_secs(5), || the_only(&collector.received()?, DISABLED, tid))
     };
     wait_for(Duration::from_secs(60), told).unwrap()
 }
@@ -59,7 +62,7 @@ fn who_holds_softirqs_or_interrupts_off_is_told_once_with_its_stack() {
     let collector = Collector::start(None).unwrap();
     let agent = pushing(&collector, "");
     let burner = Burner::attach().unwrap();
-    for (name, function) in [("softirq 60", "_softirq"), ("irq 60", "try_to_wake_up")] {
+    for (name, function) in [("softirq 60", "_softirq"), ("irq 60", "send_sig")] {
         let event = burned(&burner, &collector, name);
         println!("{}\n{}", event.body, event.attributes["code.stacktrace"]);
         assert_eq!(event.severity, 13);
@@ -106,7 +109,7 @@ fn a_hung_task_is_told_with_all_that_are_blocked_and_held_back_when_it_comes_aga
     let before = collector.until(counted).unwrap();
     let hung = HungTask::new(2).unwrap();
     let pid = hung.pid();
-    let event = collector.until(|got| only(got, HUNG_TASK, pid)).unwrap();
+    let event = collector.until(|got| the_only(got, HUNG_TASK, pid)).unwrap();
     println!("{}\n{:#?}", event.body, event.attributes);
     assert_eq!(event.severity, 17);
     assert_eq!(event.attributes["thread.name"], "dd");
@@ -169,7 +172,7 @@ fn a_soft_lockup_is_told_with_its_stack_and_counted() {
     let before = collector.until(|got| Ok(got.last("linux.kernel.softlockups")?.value)).unwrap();
     let burner = Burner::attach().unwrap();
     let tid = burner.burn("lockup 14000").unwrap();
-    let event = collector.until(|got| only(got, SOFTLOCKUP, tid)).unwrap();
+    let event = collector.until(|got| the_only(got, SOFTLOCKUP, tid)).unwrap();
     println!("{}\n{:#?}", event.body, event.attributes);
     assert_eq!(event.severity, 18);
     assert!(event.attributes["code.stacktrace"].contains("bpf_"));

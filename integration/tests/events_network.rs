@@ -1,81 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Packets that are dropped or received late, provoked between two network namespaces.
+//! Packets that are dropped, between two network namespaces.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{sleep, spawn};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use integration::{
-    Agent, CLIENT_MAC, Cable, Cgroup, Collector, Point, Received, Record, SERVER, container_id,
-    free_port, push_config,
+    Agent, CLIENT_MAC, Cable, Collector, Point, Received, Record, SERVER, Scene, free_port,
+    unix_now,
 };
 
 const DROPPED: &str = "linux.network.packet.dropped";
-const DELAYED: &str = "linux.network.receive.delayed";
 
-/// An agent, and a container with a network of its own.
-struct Scene {
-    cable: Cable,
-    id: String,
-    collector: Collector,
-    agent: Agent,
-    _cgroups: [Cgroup; 2],
-}
-
-impl Scene {
-    fn new(seed: u8) -> Self {
-        let collector = Collector::start(None).unwrap();
-        let config = push_config("grpc", collector.grpc, "gzip", "http", "");
-        let [id, other] = [seed, seed + 1].map(container_id);
-        let cgroups = [&id, &other].map(|id| Cgroup::new(&format!("docker/{id}")).unwrap());
-        let cable = Cable::between(&cgroups[1], &cgroups[0]).unwrap();
-        let agent = Agent::with(&config).start().unwrap();
-        Self { cable, id, collector, agent, _cgroups: cgroups }
-    }
-
-    /// What has happened by now is in the Collector after two pushes.
-    fn settle(&self) {
-        for _ in 0..2 {
-            let now = unix_now();
-            let pushed = |got: &Received| {
-                ensure!(got.last("linux.cpu.runqueue.wait.duration")?.time > now, "not yet");
-                Ok(())
-            };
-            self.collector.until(pushed).unwrap();
-        }
-    }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
-}
-
-/// Records of an event to this address and port, oldest first.
-fn to<'a>(got: &'a Received, event: &str, end: SocketAddr) -> Vec<&'a Record> {
-    let (address, port) = (end.ip().to_string(), end.port().to_string());
-    let is_it = |record: &&Record| {
-        record.event_name == event
-            && record.attributes["destination.address"] == address
-            && record.attributes["destination.port"] == port
-    };
-    got.records.iter().filter(is_it).collect()
-}
-
-fn first(got: &Received, event: &str, end: SocketAddr) -> Result<Record> {
-    to(got, event, end).first().copied().cloned().context("no event yet")
-}
-
-/// A connection from the client to a server that listens on `address`, both ends.
-fn connection(cable: &Cable, address: IpAddr) -> (TcpStream, TcpStream) {
-    let listener = cable.server.run(|| TcpListener::bind((address, 0)).unwrap()).unwrap();
-    let end = listener.local_addr().unwrap();
-    let client = cable.client.run(|| TcpStream::connect(end).unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
+fn first(got: &Received, end: SocketAddr) -> Result<Record> {
+    got.to(DROPPED, end).first().copied().cloned().context("no event yet")
 }
 
 #[test]
@@ -90,7 +32,7 @@ fn addresses_of_a_dropped_packet_have_the_names_that_the_machine_knows() {
             let ends = ["source", "destination"].map(|end| format!("huatuo.{end}.host_name"));
             ends.iter().all(|key| record.attributes.get(key).is_some_and(|name| !name.is_empty()))
         };
-        let told = to(got, DROPPED, end);
+        let told = got.to(DROPPED, end);
         let named = told.iter().find(has_name).context("no event with names yet")?;
         Ok(named.attributes["huatuo.destination.host_name"].clone())
     });
@@ -99,11 +41,11 @@ fn addresses_of_a_dropped_packet_have_the_names_that_the_machine_knows() {
 
 #[test]
 fn a_packet_to_a_closed_port_is_told_with_its_reason_and_container() {
-    let scene = Scene::new(0x21);
+    let scene = Scene::new(0x21, "").unwrap();
     for address in SERVER {
         let end = SocketAddr::new(address, 9);
         scene.cable.client.run(|| TcpStream::connect(end).unwrap_err()).unwrap();
-        let record = scene.collector.until(|got| first(got, DROPPED, end)).unwrap();
+        let record = scene.collector.until(|got| first(got, end)).unwrap();
         let of = |key: &str| record.attributes.get(key).map_or("", String::as_str);
         println!("{}", record.body);
         let (source, version) = match address {
@@ -136,8 +78,8 @@ fn a_packet_to_a_closed_port_is_told_with_its_reason_and_container() {
 
 #[test]
 fn a_flood_of_drops_is_counted_and_told_as_far_as_the_limit_allows() {
-    let scene = Scene::new(0x23);
-    scene.settle();
+    let scene = Scene::new(0x23, "").unwrap();
+    scene.collector.settled().unwrap();
     let reasons = || -> f64 {
         let got = scene.collector.received().unwrap();
         let points = got.of("linux.network.packet.drops");
@@ -157,7 +99,7 @@ fn a_flood_of_drops_is_counted_and_told_as_far_as_the_limit_allows() {
             }
         })
         .unwrap();
-    scene.settle();
+    scene.collector.settled().unwrap();
     let of_udp = reasons() - before;
     println!("flood: {datagrams} datagrams sent, {of_udp} drops counted");
     // The machine may drop others'.
@@ -167,8 +109,7 @@ fn a_flood_of_drops_is_counted_and_told_as_far_as_the_limit_allows() {
     let connect = || (0..requests).for_each(|_| drop(TcpStream::connect(end)));
     scene.cable.client.run(connect).unwrap();
     let (seconds, until) = (begin.elapsed().as_secs_f64(), unix_now());
-    scene.settle();
-    let got = scene.collector.received().unwrap();
+    let got = scene.collector.settled().unwrap();
     let is_of_flood =
         |record: &&Record| record.event_name == DROPPED && (since..until).contains(&record.time);
     let told = got.records.iter().filter(is_of_flood).count();
@@ -186,25 +127,20 @@ fn a_flood_of_drops_is_counted_and_told_as_far_as_the_limit_allows() {
 
 #[test]
 fn who_does_not_answer_is_counted_and_not_told() {
-    let scene = Scene::new(0x25);
+    let scene = Scene::new(0x25, "").unwrap();
     let end: SocketAddr = "10.9.0.77:80".parse().unwrap();
     let wait = Duration::from_secs(5) * integration::slowness();
     scene.cable.client.run(|| TcpStream::connect_timeout(&end, wait).unwrap_err()).unwrap();
     scene
         .collector
         .until(|got| {
-            let excluded = |point: &&&Point| {
-                point.attributes["huatuo.event.name"] == DROPPED
-                    && point.attributes["huatuo.suppression.reason"] == "excluded"
-            };
-            let points = got.of("huatuo.event.suppressed");
-            let point = points.iter().rfind(excluded).context("none was suppressed")?;
-            ensure!(point.value >= 1.0, "{}", point.value);
+            let excluded = got.suppressed(DROPPED, "excluded");
+            ensure!(excluded >= 1.0, "{excluded} excluded");
             Ok(())
         })
         .unwrap();
     let got = scene.collector.received().unwrap();
-    assert!(to(&got, DROPPED, end).is_empty(), "{:?}", to(&got, DROPPED, end));
+    assert!(got.to(DROPPED, end).is_empty(), "{:?}", got.to(DROPPED, end));
     let reasons: Vec<_> = got.of("linux.network.packet.drops");
     let reasons = reasons.iter().map(|point| &*point.attributes["linux.network.drop.reason"]);
     assert!(reasons.into_iter().any(|reason| ["neigh_failed", "not_specified"].contains(&reason)));
@@ -212,7 +148,7 @@ fn who_does_not_answer_is_counted_and_not_told() {
 
 #[test]
 fn the_last_ack_of_a_handshake_that_finds_a_full_queue_is_told() {
-    let scene = Scene::new(0x27);
+    let scene = Scene::new(0x27, "").unwrap();
     let Cable { client, server } = &scene.cable;
     let listener = server.run(|| TcpListener::bind((SERVER[0], 0)).unwrap()).unwrap();
     let end = listener.local_addr().unwrap();
@@ -232,7 +168,7 @@ fn the_last_ack_of_a_handshake_that_finds_a_full_queue_is_told() {
     let record = scene
         .collector
         .until(|got| {
-            let records = to(got, DROPPED, end).into_iter();
+            let records = got.to(DROPPED, end).into_iter();
             let overflow = |record: &&Record| {
                 record.attributes["linux.network.drop.type"] == "listen_overflow_handshake3"
             };
@@ -252,58 +188,15 @@ fn connection_requests_that_find_a_full_queue_are_told() {
         println!("not here: needs fentry or kprobes; `make lab TEST=events_network` has them");
         return;
     }
-    let scene = Scene::new(0x29);
+    let scene = Scene::new(0x29, "").unwrap();
     let listener = scene.cable.server.run(|| TcpListener::bind((SERVER[1], 0)).unwrap()).unwrap();
     let end = listener.local_addr().unwrap();
     rustix::net::listen(&listener, 1).unwrap();
     let wait = Duration::from_millis(300) * integration::slowness();
     let connect = || (0..4).map(|_| TcpStream::connect_timeout(&end, wait)).collect::<Vec<_>>();
     let _held = scene.cable.client.run(connect).unwrap();
-    let record = scene.collector.until(|got| first(got, DROPPED, end)).unwrap();
+    let record = scene.collector.until(|got| first(got, end)).unwrap();
     println!("{}", record.body);
     assert_eq!(record.attributes["linux.network.drop.type"], "listen_overflow_handshake1");
     assert_eq!(record.attributes["network.connection.state"], "listen");
-}
-
-#[test]
-fn a_reader_that_is_late_is_told_and_one_that_is_not_and_the_hosts_are_not() {
-    let scene = Scene::new(0x2b);
-    scene.settle();
-    let prompt = |(mut from, mut to): (TcpStream, TcpStream), wait: Duration| {
-        from.write_all(b"hello").unwrap();
-        sleep(wait);
-        to.read_exact(&mut [0; 5]).unwrap();
-        (from, to)
-    };
-    let late = Duration::from_millis(1500);
-    let own = TcpListener::bind("127.0.0.1:0").unwrap();
-    let of_host = TcpStream::connect(own.local_addr().unwrap()).unwrap();
-    let of_host = prompt((of_host, own.accept().unwrap().0), late);
-    for address in SERVER {
-        let (quick, _held) = prompt(connection(&scene.cable, address), Duration::ZERO);
-        let quick = quick.peer_addr().unwrap();
-        let (slow, reader) = prompt(connection(&scene.cable, address), late);
-        let end = reader.local_addr().unwrap();
-        let record = scene.collector.until(|got| first(got, DELAYED, end)).unwrap();
-        println!("{}", record.body);
-        let of = |key: &str| record.attributes[key].as_str();
-        assert_eq!(of("linux.network.receive.stage"), "driver_to_user");
-        let delay: f64 = of("linux.network.receive.delay").parse().unwrap();
-        assert!((1.5..1.5 + 0.5 * f64::from(integration::slowness())).contains(&delay), "{delay}");
-        let source = slow.local_addr().unwrap();
-        assert_eq!(of("source.address"), source.ip().to_string());
-        assert_eq!(of("source.port"), source.port().to_string());
-        assert_eq!(of("process.pid"), std::process::id().to_string());
-        assert_eq!((of("network.connection.state"), of("linux.skb.length")), ("established", "5"));
-        assert_eq!(record.resource.get("container.id"), Some(&scene.id));
-        let got = scene.collector.received().unwrap();
-        assert_eq!(to(&got, DELAYED, end).len(), 1);
-        assert!(to(&got, DELAYED, quick).is_empty());
-    }
-    let got = scene.collector.received().unwrap();
-    assert!(to(&got, DELAYED, of_host.1.local_addr().unwrap()).is_empty());
-    let text = fs::read_to_string(scene.agent.event_file("net_rx_latency")).unwrap();
-    let told: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!(told["tracer_data"]["where"], "TO_USER_COPY");
-    assert!(told["tracer_data"]["latency_ms"].as_u64().unwrap() >= 1500);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use integration::{
-    Agent, Cgroup, Collector, Received, Record, container_id, push_config, wait_for,
+    Agent, Cgroup, Collector, Received, Record, container_id, only, push_config, wait_for,
 };
 use serde_json::Value as Json;
 
@@ -39,7 +39,7 @@ fn reclaims(got: &Received, container: &str) -> f64 {
 #[test]
 fn a_task_that_reclaims_within_the_limit_of_its_container_is_told_once_a_second() {
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector, "");
+    let agent = pushing(&collector, &only(&["memory.reclaim", "memory.stall"]));
     let id = container_id(0xe1);
     let cgroup = Cgroup::new(&format!("docker/{id}")).unwrap();
     cgroup.take_page_cache(100, 4).unwrap();
@@ -83,7 +83,7 @@ fn a_task_that_reclaims_within_the_limit_of_its_container_is_told_once_a_second(
 #[test]
 fn tasks_of_the_host_and_containers_with_enough_memory_are_silent() {
     let collector = Collector::start(None).unwrap();
-    let _agent = pushing(&collector, "");
+    let _agent = pushing(&collector, &only(&["memory.reclaim", "memory.stall"]));
     let id = container_id(0xe2);
     let idle = Cgroup::new(&format!("docker/{id}")).unwrap();
     idle.run("dd if=/dev/zero of=/dev/null bs=1M count=100 status=none", 1).unwrap();
