@@ -68,6 +68,8 @@ fn a_pods_traffic_is_the_pods_and_each_of_its_containers_on_the_legacy_page() {
         .until(|got| {
             let point = last(got, "k8s.pod.network.io", "k8s.pod.uid", UID)?;
             ensure!(point.value > before, "{} bytes", point.value);
+            last(got, "linux.network.interface.packet.count", "k8s.pod.uid", UID)?;
+            last(got, "k8s.pod.network.errors", "k8s.pod.uid", UID)?;
             Ok(point.clone())
         })
         .unwrap();
@@ -76,8 +78,6 @@ fn a_pods_traffic_is_the_pods_and_each_of_its_containers_on_the_legacy_page() {
     assert_eq!(point.resource["k8s.pod.qos_class"], "Burstable");
     assert!(point.resource.contains_key("host.name"));
     let got = collector.received().unwrap();
-    last(&got, "linux.network.interface.packet.count", "k8s.pod.uid", UID).unwrap();
-    last(&got, "k8s.pod.network.errors", "k8s.pod.uid", UID).unwrap();
     let of_host_pod = |point: &&Point| {
         point.name.contains("network")
             && point.resource.get("k8s.pod.uid").is_some_and(|uid| uid == HOST_UID)
