@@ -187,7 +187,9 @@ fn errors_of_a_device_that_come_at_once_are_told_with_all_reasons_and_the_packet
     assert_eq!(told.info, info);
     assert_eq!(scene.on_page("aer"), [1.0, 1.0]);
 
+    let held = HeldReports::new().unwrap();
     aer_by_monitor("port0", "MALF_TLP").unwrap();
+    drop(held);
     let all = [("aer", "recoverable", 1), ("aer", "fatal", 1)];
     let told = scene.told("aer", "fatal", &all);
     let attributes = [("hw.id", port.as_str()), ("error.type", "malformed_tlp")];

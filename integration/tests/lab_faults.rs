@@ -49,7 +49,8 @@ fn a_card_that_hangs_is_told_by_the_transmit_watchdog() {
     let hang = TransmitHang::new().unwrap();
     let line = trace.until("net_dev_xmit_timeout:").unwrap();
     assert!(line.contains(&format!("dev={} driver=e1000e", hang.nic.name)), "{line}");
-    log.until("NETDEV WATCHDOG").unwrap();
+    // The driver does; some kernels complain once only.
+    log.until("Reset adapter unexpectedly").unwrap();
 }
 
 #[test]

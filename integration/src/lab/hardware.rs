@@ -35,19 +35,23 @@ pub struct HeldReports {
     before: [u8; 4],
 }
 
-/// Offset of the Root Error Command Register in the capability of error reporting, which has this id
-/// (PCI Express Base Specification, 7.8.4).
-const ROOT_ERROR_COMMAND: u64 = 0x2c;
+/// The capability of error reporting, and offsets of registers in it (PCI Express Base Specification,
+/// 7.8.4).
 const ERROR_REPORTING: u32 = 1;
+const UNCORRECTABLE_ERROR_STATUS: u64 = 4;
+const ROOT_ERROR_COMMAND: u64 = 0x2c;
 
 impl HeldReports {
-    /// Holds them back from now on.
+    /// Holds them back from now on. Errors before that the kernel has left in place are gone.
     pub fn new() -> Result<Self> {
         let device = fs::canonicalize(Path::new("/sys/bus/pci/devices").join(DEVICE))?;
         let port = device.parent().context("a device without a port")?;
         let name = port.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let config = OpenOptions::new().read(true).write(true).open(port.join("config"))?;
-        let at = capability(&config, ERROR_REPORTING)? + ROOT_ERROR_COMMAND;
+        let reporting = capability(&config, ERROR_REPORTING)?;
+        // Writing a bit clears it.
+        config.write_all_at(&[0xff; 4], reporting + UNCORRECTABLE_ERROR_STATUS)?;
+        let at = reporting + ROOT_ERROR_COMMAND;
         let mut before = [0; 4];
         config.read_exact_at(&mut before, at)?;
         config.write_all_at(&[0; 4], at)?;
