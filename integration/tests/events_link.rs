@@ -78,7 +78,8 @@ fn what_becomes_of_a_listed_device_is_told_and_of_others_it_is_not() {
         let first = expect(&collector, 0, "wan0", &["admin_down", "carrier_down"], 5);
         assert_eq!(first.attributes["huatuo.baseline"], "true");
         assert_eq!(document(&agent, "netdev_events")["tracer_data"]["start"], true);
-        let watch = Watch::subscribe(&agent, "{}").unwrap();
+        let only = r#"{"filters":{"tracer_name":"netdev_events"}}"#;
+        let watch = Watch::subscribe(&agent, only).unwrap();
 
         set("wan0", &["up"]);
         expect(&collector, 1, "wan0", &["admin_up"], 9);
@@ -363,15 +364,16 @@ fn ports_that_leave_and_join_the_aggregation_are_told() {
         // A link that is lost, the last one.
         ip(&["-n", far.name(), "link", "set", "p0", "down"]).unwrap();
         assert_eq!(lacp(&collector, &["p0"], "disabled", 0).severity, 17);
-        let page = agent.get("metrics").unwrap();
-        let is_it = |line: &&str| line.starts_with("huatuo_bamai_netdev_bonding_lacp_total{");
-        let line = page.lines().find(is_it).unwrap();
         let told = |got: &Received| {
             got.records.iter().filter(|record| record.body.contains("disabled")).count()
         };
         collector
             .until(|got| {
                 let disabled = told(got);
+                let page = agent.get("metrics")?;
+                let is_it =
+                    |line: &&str| line.starts_with("huatuo_bamai_netdev_bonding_lacp_total{");
+                let line = page.lines().find(is_it).context("no bond")?;
                 ensure!(disabled >= 2 && line.ends_with(&format!(" {disabled}")), "{line}");
                 Ok(())
             })

@@ -78,12 +78,12 @@ impl Provocation {
 
     /// With one agent.
     fn measure_one(&self, delays: &mut Delays) -> Result<()> {
-        let mut provoke = (self.begin)()?;
         let collector = Collector::start(None)?;
         let otlp = format!("[Otlp]\nEndpoint = \"http://127.0.0.1:{}\"\n", collector.grpc);
         let agent = Agent::with(&format!("{otlp}{}", self.config)).start()?;
         let watch = Watch::subscribe(&agent, "{}")?;
-        // What was there at the start has come.
+        let mut provoke = (self.begin)(&agent)?;
+        // What was there before has come.
         sleep(Duration::from_secs(1));
         let begin = SystemTime::now();
         let is_over = AtomicBool::new(false);

@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use integration::lab::HungTask;
-use integration::{Burner, Cgroup, container_id, free_port, ip};
+use integration::{Agent, Burner, Cgroup, container_id, free_port, ip};
 use semconv::{EventDef, event};
+
+use crate::storm::strikes::{self, Strike};
 
 /// Makes an event happen. What it returns is when, where the record cannot tell: its time is when the
 /// agent heard of it.
@@ -20,7 +22,7 @@ pub struct Provocation {
     pub event: &'static EventDef,
     /// Of the agent.
     pub config: &'static str,
-    pub begin: fn() -> Result<Provoke>,
+    pub begin: fn(&Agent) -> Result<Provoke>,
     /// Times with one agent, and agents.
     pub rounds: usize,
     pub agents: usize,
@@ -28,65 +30,49 @@ pub struct Provocation {
 
 const ROUNDS: usize = 120;
 
-pub const PROVOCATIONS: [Provocation; 7] = [
-    Provocation {
-        event: &event::LINUX_MEMORY_OOM_KILL,
-        config: "",
-        begin: oom,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    Provocation {
-        event: &event::LINUX_NETWORK_PACKET_DROPPED,
-        config: "",
-        begin: closed_port,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    Provocation {
-        event: &event::LINUX_NETWORK_RECEIVE_DELAYED,
-        config: "[EventTracing.NetRxLatency]\nExcludedHostNetnamespace = false\n",
-        begin: late_reader,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    Provocation {
-        event: &event::LINUX_NETWORK_INTERFACE_STATE_CHANGED,
-        config: "[EventTracing.Netdev]\nDeviceList = [\"latency0\"]\n",
-        begin: link,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    Provocation {
-        event: &event::LINUX_MEMORY_DIRECT_RECLAIM_STALL,
-        config: "[EventTracing.MemoryReclaim]\nBlockedThreshold = 1000000\n",
-        begin: reclaim,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    Provocation {
-        event: &event::LINUX_SOFTIRQ_DISABLED,
-        config: "",
-        begin: softirq,
-        rounds: ROUNDS,
-        agents: 1,
-    },
-    // Only the first is told in ten minutes.
-    Provocation {
-        event: &event::LINUX_KERNEL_HUNG_TASK,
-        config: "",
-        begin: hung_task,
-        rounds: 1,
-        agents: 12,
-    },
+const fn often(
+    event: &'static EventDef,
+    config: &'static str,
+    begin: fn(&Agent) -> Result<Provoke>,
+) -> Provocation {
+    Provocation { event, config, begin, rounds: ROUNDS, agents: 1 }
+}
+
+/// Only the first is told in ten minutes.
+const fn once(event: &'static EventDef, begin: fn(&Agent) -> Result<Provoke>) -> Provocation {
+    Provocation { event, config: "", begin, rounds: 1, agents: 12 }
+}
+
+pub const PROVOCATIONS: [Provocation; 10] = [
+    often(&event::LINUX_MEMORY_OOM_KILL, "", oom),
+    often(&event::LINUX_NETWORK_PACKET_DROPPED, "", closed_port),
+    often(&event::LINUX_NETWORK_RECEIVE_DELAYED, EVERYBODY, late_reader),
+    often(&event::LINUX_NETWORK_INTERFACE_STATE_CHANGED, LISTED, link),
+    often(&event::LINUX_MEMORY_DIRECT_RECLAIM_STALL, SHORT_STALLS, reclaim),
+    often(&event::LINUX_SOFTIRQ_DISABLED, "", softirq),
+    often(&event::LINUX_RAS_ERROR, "", |agent| strike(strikes::report_aer(agent)?)),
+    often(&event::LINUX_NETWORK_TRANSMIT_QUEUE_TIMEOUT, "", |agent| {
+        strike(strikes::time_out(agent)?)
+    }),
+    once(&event::LINUX_KERNEL_HUNG_TASK, hung_task),
+    once(&event::LINUX_KERNEL_SOFTLOCKUP, |agent| strike(strikes::find_soft_lockup(agent)?)),
 ];
 
-fn oom() -> Result<Provoke> {
+const EVERYBODY: &str = "[EventTracing.NetRxLatency]\nExcludedHostNetnamespace = false\n";
+const LISTED: &str = "[EventTracing.Netdev]\nDeviceList = [\"latency0\"]\n";
+const SHORT_STALLS: &str = "[EventTracing.MemoryReclaim]\nBlockedThreshold = 1000000\n";
+
+/// What a storm is made of, one at a time.
+fn strike(mut strike: Strike) -> Result<Provoke> {
+    Ok(Box::new(move || strike().map(|()| None)))
+}
+
+fn oom(_: &Agent) -> Result<Provoke> {
     let cgroup = Cgroup::new("huatuo-bench")?;
     Ok(Box::new(move || cgroup.kill_one().map(|_| None)))
 }
 
-fn closed_port() -> Result<Provoke> {
+fn closed_port(_: &Agent) -> Result<Provoke> {
     Ok(Box::new(|| {
         let connected = TcpStream::connect(("127.0.0.1", free_port()?));
         ensure!(connected.is_err(), "somebody listens");
@@ -94,7 +80,7 @@ fn closed_port() -> Result<Provoke> {
     }))
 }
 
-fn late_reader() -> Result<Provoke> {
+fn late_reader(_: &Agent) -> Result<Provoke> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut sender = TcpStream::connect(listener.local_addr()?)?;
     let (mut reader, _) = listener.accept()?;
@@ -106,7 +92,7 @@ fn late_reader() -> Result<Provoke> {
     }))
 }
 
-fn link() -> Result<Provoke> {
+fn link(_: &Agent) -> Result<Provoke> {
     ip(&["link", "add", "latency0", "type", "veth", "peer", "name", "latency1"])?;
     let mut mtu = 1400;
     Ok(Box::new(move || {
@@ -117,17 +103,17 @@ fn link() -> Result<Provoke> {
     }))
 }
 
-fn reclaim() -> Result<Provoke> {
+fn reclaim(_: &Agent) -> Result<Provoke> {
     let cgroup = Cgroup::new(&format!("docker/{}", container_id(0xd8)))?;
     Ok(Box::new(move || cgroup.take_page_cache(100, 1).map(|()| None)))
 }
 
-fn softirq() -> Result<Provoke> {
+fn softirq(_: &Agent) -> Result<Provoke> {
     let burner = Burner::attach()?;
     Ok(Box::new(move || burner.burn("softirq 40").map(|_| None)))
 }
 
-fn hung_task() -> Result<Provoke> {
+fn hung_task(_: &Agent) -> Result<Provoke> {
     Ok(Box::new(|| {
         let _hung = HungTask::new(1)?;
         sleep(Duration::from_secs(3));

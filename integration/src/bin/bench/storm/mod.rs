@@ -2,7 +2,7 @@
 //! A flood of events of one kind: what it costs, what becomes of them, and that others still come
 //! through.
 
-mod strikes;
+pub mod strikes;
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
