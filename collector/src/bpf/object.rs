@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use aya::maps::Map;
 use aya::programs::links::LinkError;
 use aya::programs::{Iter, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Endianness, GlobalData};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
 use thiserror::Error;
 
 use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
@@ -90,24 +90,21 @@ pub enum WalkError {
 /// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
 pub struct KernelTypes {
     btf: Btf,
-    /// The same as the kernel has it.
-    bytes: Vec<u8>,
-    // Dropped after the fields above.
+    // Dropped after the field above.
     _trim: TrimMemory,
 }
 
 impl KernelTypes {
     /// `None` where the kernel has none.
     pub fn read() -> Option<Self> {
-        let bytes = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
-        let btf = Btf::parse(&bytes, Endianness::default()).ok()?;
-        Some(Self { btf, bytes, _trim: TrimMemory })
+        Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
     }
 
     /// Name and number of each member of these enumerations, in the kernel's order; empty where the
-    /// kernel has no such one.
+    /// kernel has no such one. Reads all types of the kernel anew.
     pub fn enumerations<const N: usize>(&self, wanted: [Enumeration; N]) -> [Members; N] {
-        wanted.map(|wanted| enumeration::members(&self.bytes, wanted))
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        wanted.map(|wanted| enumeration::members(&btf, wanted))
     }
 }
 
