@@ -94,7 +94,7 @@ pub enum HookState {
 /// What became of a hook, and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct HookVerdict {
-    /// Tracepoint or function name.
+    /// Name of the tracepoint or function: the one that a program runs at, or would have.
     pub hook: &'static str,
     /// Without it the probe cannot do its work.
     pub required: bool,
@@ -151,6 +151,7 @@ pub(super) fn attach(
             .and_then(|()| attach_twin(ebpf, btf, target, twin));
         match outcome {
             Ok(()) => {
+                verdict.hook = target;
                 verdict.state = HookState::Attached;
                 verdict.way = Some(twin.way);
                 let program = ebpf.program(twin.program);
@@ -258,7 +259,7 @@ fn refusal(way: Way, error: &ProgramError) -> Refusal {
         _ if matches!(error, ProgramError::Btf(_)) => {
             (HookState::Unsupported, "not in this kernel's BTF".to_owned())
         }
-        _ => (HookState::Failed, first_line(&error.to_string())),
+        _ => (HookState::Failed, telling_lines(&error.to_string())),
     };
     Refusal { state, reason }
 }
@@ -270,8 +271,37 @@ const ENOTSUPP: i32 = 524;
 pub(super) const NEEDS_CAPABILITIES: &str =
     "run as root or grant CAP_BPF and CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)";
 
-/// Verifier logs have many lines; a verdict has one.
-pub(super) fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(200).collect()
+/// Verifier logs have many lines; a verdict has one. The last tells, but for those that say what it
+/// took to find out.
+pub(super) fn telling_lines(text: &str) -> String {
+    const ABOUT_ITSELF: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    let short = |line: &str| line.chars().take(200).collect::<String>();
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = short(lines.next().unwrap_or_default());
+    match lines.rfind(|line| !ABOUT_ITSELF.iter().any(|start| line.starts_with(start))) {
+        Some(last) => format!("{first} … {}", short(last)),
+        None => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_log_of_the_verifier_the_line_that_says_what_is_wrong_is_told() {
+        let log = "Invalid argument. Verifier output: 0: R1=ctx() R10=fp0\n\
+                   41: (85) call bpf_ktime_get_coarse_ns#160\n\
+                   program of this type cannot use helper bpf_ktime_get_coarse_ns#160\n\
+                   verification time 1936 usec\n\
+                   stack depth 248\n\
+                   processed 40 insns (limit 1000000)\n\n";
+        let told = telling_lines(log);
+        assert!(told.starts_with("Invalid argument. Verifier output: 0:"), "{told}");
+        assert!(
+            told.ends_with(" … program of this type cannot use helper bpf_ktime_get_coarse_ns#160")
+        );
+        assert_eq!(telling_lines("not permitted\n"), "not permitted");
+        assert_eq!(telling_lines(""), "");
+    }
 }

@@ -234,5 +234,5 @@ fn load_error(error: &EbpfError) -> LoadError {
         return LoadError::NotPermitted;
     }
     let deepest = causes(error).last().map(ToString::to_string).unwrap_or_default();
-    LoadError::Other(attach::first_line(&format!("{error}: {deepest}")))
+    LoadError::Other(attach::telling_lines(&format!("{error}: {deepest}")))
 }

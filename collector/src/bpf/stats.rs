@@ -9,7 +9,7 @@ use aya::programs::{Program, ProgramFd};
 use aya::sys::{Stats, enable_stats};
 use serde::Serialize;
 
-use super::attach::first_line;
+use super::attach::telling_lines;
 
 /// Keeps the kernel's BPF statistics on (`BPF_ENABLE_STATS`, Linux 5.8); off again when dropped.
 /// Costs every BPF program of the host two clock readings a run.
@@ -20,7 +20,7 @@ impl StatsSwitch {
     pub fn on() -> Result<Self, String> {
         enable_stats(Stats::RunTime)
             .map(Self)
-            .map_err(|error| first_line(&format!("{error}: {}", error.io_error)))
+            .map_err(|error| telling_lines(&format!("{error}: {}", error.io_error)))
     }
 }
 
