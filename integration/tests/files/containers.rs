@@ -11,8 +11,9 @@ use super::reading::{Reading, Series, numbers, pairs};
 
 /// One that is busy and over its quota of CPU time, and one that is empty and has a limit of memory.
 pub struct Containers {
-    all: [(String, Cgroup); 2],
+    // Ended before its cgroup is removed.
     _busy: Held,
+    all: [(String, Cgroup); 2],
 }
 
 impl Containers {
@@ -23,7 +24,7 @@ impl Containers {
             (id, cgroup)
         });
         let busy = all[0].1.hold("sh -c 'while :; do :; done'").unwrap();
-        Self { all, _busy: busy }
+        Self { _busy: busy, all }
     }
 
     /// Whether a series is of one of them, or of the host.
