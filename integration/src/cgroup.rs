@@ -79,7 +79,7 @@ impl Cgroup {
         let mut cgroup = Self { folder: PathBuf::new(), twins: Vec::new(), made: Vec::new(), v1 };
         for part in Path::new(path) {
             if !v1 {
-                fs::write(folder.join("cgroup.subtree_control"), "+memory +cpu +io")?;
+                fs::write(folder.join("cgroup.subtree_control"), "+memory +cpu +cpuset +io")?;
             }
             folder.push(part);
             if !folder.exists() {
@@ -103,6 +103,22 @@ impl Cgroup {
         }
         cgroup.twin(path, &["cpu", "cpuacct"])?;
         fs::write(cgroup.twins[0].join("cpu.cfs_quota_us"), quota.to_string())?;
+        Ok(cgroup)
+    }
+
+    /// The same held to these CPUs, e.g. `0,2-3`.
+    pub fn with_cpus(path: &str, cpus: &str) -> Result<Self> {
+        let mut cgroup = Self::new(path)?;
+        if !cgroup.v1 {
+            fs::write(cgroup.folder.join("cpuset.cpus"), cpus)?;
+            return Ok(cgroup);
+        }
+        let others = cgroup.made.len();
+        cgroup.twin(path, &["cpuset"])?;
+        // On v1 a new one has none, and may have only what the one above has.
+        for folder in &cgroup.made[others..] {
+            fs::write(folder.join("cpuset.cpus"), cpus)?;
+        }
         Ok(cgroup)
     }
 

@@ -40,6 +40,22 @@ fn cpu_time(cgroup: &Cgroup) -> f64 {
 }
 
 #[test]
+fn a_container_that_is_held_to_one_cpu_is_allotted_one() {
+    let collector = Collector::start(None).unwrap();
+    let _agent = Agent::with(&config(&collector)).start().unwrap();
+    let (bound, free) = (container_id(0x62), container_id(0x63));
+    let _bound = Cgroup::with_cpus(&format!("docker/{bound}"), "1").unwrap();
+    let _free = Cgroup::with_cpu(&format!("docker/{free}"), 1000).unwrap();
+    let allotted = |id: &str| {
+        collector.until(|got| Ok(last(got, "linux.cgroup.cpu.allotted", id)?.value)).unwrap()
+    };
+    assert_eq!(allotted(&bound), 1.0);
+    // Of a quota of ten.
+    let online = std::thread::available_parallelism().unwrap().get() as f64;
+    assert_eq!(allotted(&free), online);
+}
+
+#[test]
 fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
     let collector = Collector::start(None).unwrap();
     let agent = Agent::with(&config(&collector)).start().unwrap();

@@ -59,6 +59,15 @@ pub fn online_cpus(text: &str) -> usize {
     text.lines().filter(is_cpu).count()
 }
 
+/// CPUs in a list such as `0-3,8` (man cpuset(7)); `None` where it is empty or no list.
+pub fn cpu_list(text: &str) -> Option<u64> {
+    text.trim().split(',').try_fold(0, |count: u64, range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        Some(count + u64::from(last.checked_sub(first)?) + 1)
+    })
+}
+
 /// One zone of a NUMA node in `/proc/buddyinfo`.
 pub struct BuddyZone<'a> {
     /// The node.
@@ -217,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_cpus_has_numbers_and_ranges() {
+        assert_eq!(cpu_list("0-3,8\n"), Some(5));
+        assert_eq!(cpu_list("7\n"), Some(1));
+        for text in ["", "\n", "3-1", "a", "0-", "0,,1", "0-4294967296"] {
+            assert_eq!(cpu_list(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn no_text_makes_a_parser_panic() {
         let mut random = fastrand::Rng::with_seed(3);
         let words =
@@ -229,6 +247,7 @@ mod tests {
             load_averages(&text);
             cpu_ticks(&text);
             online_cpus(&text);
+            cpu_list(&text);
         }
     }
 

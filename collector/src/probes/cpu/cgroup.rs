@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! CPU time of containers, and how their quota holds them back.
-//! Source: `cpuacct.stat`, `cpu.stat` and `cpu.cfs_*` of v1, `cpu.stat` and `cpu.max` of v2
-//! (Documentation/admin-guide/cgroup-v1/cpuacct.rst, Documentation/scheduler/sched-bwc.rst,
-//! Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
+//! Source: `cpuacct.stat`, `cpu.stat`, `cpu.cfs_*` and `cpuset.effective_cpus` of v1, `cpu.stat`,
+//! `cpu.max` and `cpuset.cpus.effective` of v2 (Documentation/admin-guide/cgroup-v1/cpuacct.rst and
+//! cpusets.rst, Documentation/scheduler/sched-bwc.rst, Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
 
 use semconv::{MetricDef, attribute, metric};
 
@@ -21,6 +21,7 @@ pub static PROBE: ProbeDef = ProbeDef {
     start: |cx| {
         Started::from_files(CgroupCpu {
             cpu: ContainerFiles::new(cx.fs, "cpu"),
+            cpuset: ContainerFiles::new(cx.fs, "cpuset"),
             accounting: ContainerFiles::new(cx.fs, "cpuacct"),
             hertz: ticks_per_second() as f64,
             last: PerContainer::default(),
@@ -31,6 +32,7 @@ pub static PROBE: ProbeDef = ProbeDef {
 
 struct CgroupCpu {
     cpu: ContainerFiles,
+    cpuset: ContainerFiles,
     /// The hierarchy that counts CPU time on v1.
     accounting: ContainerFiles,
     hertz: f64,
@@ -77,8 +79,10 @@ impl Probe for CgroupCpu {
             let (mut waits, mut usage) = (None, None);
             let mut files = self.cpu.of(&container, now);
             let limit = files.as_mut().and_then(|files| limit(files));
+            let set = self.cpuset.of(&container, now).and_then(cpus);
+            let allotted = [limit, set].into_iter().flatten().fold(online, f64::min);
             if let Some(files) = files {
-                record_limit(limit, limit.unwrap_or(online), container.started, &mut entity);
+                record_limit(limit, allotted, container.started, &mut entity);
                 let v1 = files.v1;
                 let text = files.read("cpu.stat").unwrap_or_default();
                 record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
@@ -95,12 +99,13 @@ impl Probe for CgroupCpu {
                 let this = Last { time: now, usage, waits };
                 if let Some(last) = self.last.of(&container, now, || None).replace(this) {
                     let seconds = now.saturating_sub(last.time) as f64 / 1e9;
-                    record_share(last.usage, usage, seconds * limit.unwrap_or(online), &mut entity);
+                    record_share(last.usage, usage, seconds * allotted, &mut entity);
                     record_wait_share(&last, &this, &mut entity);
                 }
             }
         }
         self.cpu.retain_seen(now);
+        self.cpuset.retain_seen(now);
         self.accounting.retain_seen(now);
         self.last.retain_seen(now);
         Ok(())
@@ -121,6 +126,12 @@ fn limit(files: &mut CgroupFiles) -> Option<f64> {
         parse_max(files.read("cpu.max")?)?
     };
     (period > 0).then(|| quota as f64 / period as f64)
+}
+
+/// CPUs that it may run on.
+fn cpus(files: &mut CgroupFiles) -> Option<f64> {
+    let name = if files.v1 { "cpuset.effective_cpus" } else { "cpuset.cpus.effective" };
+    Some(parse::cpu_list(files.read(name)?)? as f64)
 }
 
 /// `cpu.max`: quota, or `max`, and period in microseconds.
