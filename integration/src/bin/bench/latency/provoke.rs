@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use integration::lab::HungTask;
-use integration::{Agent, Burner, Cgroup, container_id, free_port, ip};
+use integration::{Agent, Burner, Cgroup, container_id, free_port};
 use semconv::{EventDef, event};
 
 use crate::storm::strikes::{self, Strike};
@@ -47,7 +47,7 @@ pub const PROVOCATIONS: [Provocation; 10] = [
     often(&event::LINUX_MEMORY_OOM_KILL, "", oom),
     often(&event::LINUX_NETWORK_PACKET_DROPPED, "", closed_port),
     often(&event::LINUX_NETWORK_RECEIVE_DELAYED, EVERYBODY, late_reader),
-    often(&event::LINUX_NETWORK_INTERFACE_STATE_CHANGED, LISTED, link),
+    often(&event::LINUX_NETWORK_INTERFACE_STATE_CHANGED, strikes::LISTED, link),
     often(&event::LINUX_MEMORY_DIRECT_RECLAIM_STALL, SHORT_STALLS, reclaim),
     often(&event::LINUX_SOFTIRQ_DISABLED, "", softirq),
     often(&event::LINUX_RAS_ERROR, "", |agent| strike(strikes::report_aer(agent)?)),
@@ -59,7 +59,6 @@ pub const PROVOCATIONS: [Provocation; 10] = [
 ];
 
 const EVERYBODY: &str = "[EventTracing.NetRxLatency]\nExcludedHostNetnamespace = false\n";
-const LISTED: &str = "[EventTracing.Netdev]\nDeviceList = [\"latency0\"]\n";
 const SHORT_STALLS: &str = "[EventTracing.MemoryReclaim]\nBlockedThreshold = 1000000\n";
 
 /// What a storm is made of, one at a time.
@@ -92,13 +91,12 @@ fn late_reader(_: &Agent) -> Result<Provoke> {
     }))
 }
 
-fn link(_: &Agent) -> Result<Provoke> {
-    ip(&["link", "add", "latency0", "type", "veth", "peer", "name", "latency1"])?;
-    let mut mtu = 1400;
+/// The command is taken by a process that waits for it.
+fn link(agent: &Agent) -> Result<Provoke> {
+    let mut change = strikes::change_link(agent)?;
     Ok(Box::new(move || {
-        mtu += 1;
         let start = SystemTime::now();
-        ip(&["link", "set", "dev", "latency0", "mtu", &mtu.to_string()])?;
+        change()?;
         Ok(Some(start))
     }))
 }

@@ -43,7 +43,7 @@ const STORMS: [Storm; 10] = [
     },
     Storm {
         event: &event::LINUX_NETWORK_INTERFACE_STATE_CHANGED,
-        config: "[EventTracing.Netdev]\nDeviceList = [\"storm0\"]\n",
+        config: strikes::LISTED,
         begin: strikes::change_link,
     },
     Storm {

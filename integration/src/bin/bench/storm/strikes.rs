@@ -118,7 +118,8 @@ pub fn find_soft_lockup(agent: &Agent) -> Result<Strike> {
 }
 
 /// The device that is watched.
-pub const DEVICE: &str = "storm0";
+const DEVICE: &str = "storm0";
+pub const LISTED: &str = "[EventTracing.Netdev]\nDeviceList = [\"storm0\"]\n";
 
 /// An `ip` that takes commands.
 struct Ip {
