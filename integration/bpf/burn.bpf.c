@@ -22,14 +22,15 @@ struct order with_interrupts_off;
 /* What is copied onto itself to pass the time: some 0.5 ms, or 10 ms in emulation. */
 static char room[3 << 20];
 
-/* The verifier goes around a loop itself, some thousand times. One of the kernel's came with v5.17. */
-#define MOST_COPIES 2000
-
-static __always_inline void spin(u32 ms)
+/*
+ * Ends after `most` copies, too: the verifier goes around a loop itself, 8,000 times and no more. One
+ * of the kernel's came with v5.17.
+ */
+static __always_inline void spin(u32 ms, u32 most)
 {
 	u64 end = bpf_ktime_get_ns() + (u64)ms * 1000000;
 
-	for (u32 at = 0; at < MOST_COPIES && bpf_ktime_get_ns() < end; at++)
+	for (u32 at = 0; at < most && bpf_ktime_get_ns() < end; at++)
 		bpf_probe_read_kernel(room, sizeof(room), room);
 }
 
@@ -41,7 +42,7 @@ static __always_inline int follow(struct order *order)
 	if (!ms || order->thread != (u32)bpf_get_current_pid_tgid())
 		return 0;
 	order->ms = 0;
-	spin(ms < LONGEST_MS ? ms : LONGEST_MS);
+	spin(ms < LONGEST_MS ? ms : LONGEST_MS, 1000);
 	return 0;
 }
 
@@ -77,7 +78,7 @@ int take_order(struct bpf_raw_tracepoint_args *ctx)
 		with_interrupts_off = (struct order){ thread, ms };
 	ms = MILLISECONDS(name, "lockup ");
 	if (ms)
-		spin(ms);
+		spin(ms, 7000);
 	return 0;
 }
 

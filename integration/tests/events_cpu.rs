@@ -60,7 +60,9 @@ fn burned(burner: &Burner, collector: &Collector, name: &str) -> Record {
 #[test]
 fn who_holds_softirqs_or_interrupts_off_is_told_once_with_its_stack() {
     let collector = Collector::start(None).unwrap();
-    let agent = pushing(&collector, "");
+    // More than a busy machine holds up one that it emulates.
+    let threshold = "[EventTracing.Softirq]\nDisabledThreshold = 40000000\n";
+    let agent = pushing(&collector, threshold);
     let burner = Burner::attach().unwrap();
     for (name, function) in [("softirq 60", "_softirq"), ("irq 60", "send_sig")] {
         let event = burned(&burner, &collector, name);
@@ -73,10 +75,10 @@ fn who_holds_softirqs_or_interrupts_off_is_told_once_with_its_stack() {
         let vector = event.attributes.get("linux.softirq.vector");
         assert_eq!(vector.is_some(), name.starts_with("softirq"), "{vector:?}");
         let seconds: f64 = event.attributes["linux.softirq.disabled.duration"].parse().unwrap();
-        assert!((0.02..0.2 * f64::from(slowness())).contains(&seconds), "{seconds} s");
+        assert!((0.04..0.2 * f64::from(slowness())).contains(&seconds), "{seconds} s");
         let data = &agent.document("softirq_tracing", &event).unwrap()["tracer_data"];
         assert_eq!(data["offtime"].as_f64().unwrap().round(), (seconds * 1e9).round());
-        assert_eq!((&data["threshold"], &data["comm"]), (&Json::from(10_000_000), &name.into()));
+        assert_eq!((&data["threshold"], &data["comm"]), (&Json::from(40_000_000), &name.into()));
         assert!(data["now"].as_u64() > Some(0) && data["stack"].as_str().unwrap().contains('\n'));
     }
 }
