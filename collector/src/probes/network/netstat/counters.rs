@@ -51,8 +51,22 @@ pub(super) struct Counters {
     written: Vec<u8>,
 }
 
-/// Sums of one namespace.
-pub(super) type Sums = [u64; NETSTAT_WORDS as usize];
+/// What one walk found.
+#[derive(Default)]
+pub(super) struct Counted<'a> {
+    fields: &'a [Field],
+    /// The record of each namespace, by its inode.
+    records: HashMap<u64, &'a [u8]>,
+}
+
+impl Counted<'_> {
+    /// Each word of a namespace with its sum. One that has just lost its process has none, and nor
+    /// have those that are beyond the bound of their number.
+    pub(super) fn of(&self, network: u64) -> Option<impl Iterator<Item = (Field, u64)>> {
+        let counts = network_counts::read_from_bytes(self.records.get(&network)?).ok()?;
+        Some(self.fields.iter().copied().zip(counts.sums))
+    }
+}
 
 impl Counters {
     /// Loads what reads these words of all namespaces; the verdict says why it cannot be used.
@@ -80,19 +94,14 @@ impl Counters {
         Ok((counters, verdict, programs))
     }
 
-    /// The sums of each namespace by its inode. One that has just lost its process has none, and
-    /// nor have those that are beyond the bound of their number.
-    pub(super) fn read(&mut self, networks: &[Network]) -> Result<HashMap<u64, Sums>, WalkError> {
+    /// What was counted in these namespaces.
+    pub(super) fn read(&mut self, networks: &[Network]) -> Result<Counted<'_>, WalkError> {
         self.processes.set(networks.iter().map(|network| network.process));
         self.object.walk(program::NETSTAT_ITER, &mut self.written)?;
         let records = self.written.chunks_exact(size_of::<network_counts>());
-        let counts = records.filter_map(|bytes| network_counts::read_from_bytes(bytes).ok());
-        Ok(counts.map(|counts| (counts.network, counts.sums)).collect())
-    }
-
-    /// What each sum is.
-    pub(super) fn fields(&self) -> &[Field] {
-        &self.fields
+        let by_network = |record| u64::read_from_prefix(record).ok().map(|(id, _)| (id, record));
+        let records = records.filter_map(by_network).collect();
+        Ok(Counted { fields: &self.fields, records })
     }
 }
 

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use semconv::{Field, Instrument, family};
 use serde::{Deserialize, Serialize};
 
-use self::counters::{Counters, Sums, Word};
+use self::counters::{Counted, Counters, Word};
 use crate::entity::Network;
 use crate::hostfs::parse;
 use crate::probes::{
@@ -116,59 +116,57 @@ struct Column {
 impl Probe for Netstat {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
         let networks = cx.networks.list(cx.entities, cx.now);
-        let (counted, outcome) = match self.counted(networks, out) {
+        let Self { columns, counters, text } = self;
+        let (counted, outcome) = match counted(counters.as_mut(), networks, out) {
             Ok(counted) => (counted, Ok(())),
-            Err(error) => (HashMap::new(), Err(error)),
+            Err(error) => (Counted::default(), Err(error)),
         };
         for network in networks {
             let mut owner = out.entity(&network.owner);
-            match counted.get(&network.id) {
-                Some(sums) => self.record_sums(sums, network.started, &mut owner),
-                None => self.record_files(network, &mut owner),
+            match counted.of(network.id) {
+                Some(words) => words.for_each(|(field, sum)| {
+                    record(field, sum, network.started, &mut owner);
+                }),
+                None => columns.record_files(network, text, &mut owner),
             }
         }
         let mut host = out.host();
         for (_, paths) in FILES {
             let text = cx.files.first_of(paths)?;
-            self.columns.record(text, true, cx.boot_time, &mut host);
+            columns.record(text, true, cx.boot_time, &mut host);
         }
         outcome
     }
 }
 
-impl Netstat {
-    /// Sums by network namespace, where they are all that is to be recorded and can be read.
-    fn counted(
-        &mut self,
-        networks: &[Network],
-        out: &mut Recorder,
-    ) -> Result<HashMap<u64, Sums>, CollectError> {
-        let (Some(counters), [first, ..]) = (&mut self.counters, networks) else {
-            return Ok(HashMap::new());
-        };
-        if out.entity(&first.owner).admits(true) {
-            return Ok(HashMap::new());
-        }
-        Ok(counters.read(networks)?)
+/// What was counted in namespaces, where words that are pushed are all that is to be recorded, and can
+/// be read so.
+fn counted<'a>(
+    counters: Option<&'a mut Counters>,
+    networks: &[Network],
+    out: &mut Recorder,
+) -> Result<Counted<'a>, CollectError> {
+    let (Some(counters), [first, ..]) = (counters, networks) else { return Ok(Counted::default()) };
+    if out.entity(&first.owner).admits(true) {
+        return Ok(Counted::default());
     }
-
-    fn record_sums(&self, sums: &Sums, start: UnixNanos, out: &mut EntityRecorder<'_>) {
-        let fields = self.counters.iter().flat_map(Counters::fields);
-        for (field, sum) in fields.zip(sums) {
-            record(*field, *sum, start, out);
-        }
-    }
-
-    fn record_files(&mut self, network: &Network, out: &mut EntityRecorder<'_>) {
-        for (name, _) in FILES {
-            // A namespace that goes while we look costs its own points only.
-            let Some(text) = network.read(name, &mut self.text) else { continue };
-            self.columns.record(text, false, network.started, out);
-        }
-    }
+    Ok(counters.read(networks)?)
 }
 
 impl Columns {
+    fn record_files(
+        &mut self,
+        network: &Network,
+        buffer: &mut Vec<u8>,
+        out: &mut EntityRecorder<'_>,
+    ) {
+        for (name, _) in FILES {
+            // A namespace that goes while we look costs its own points only.
+            let Some(text) = network.read(name, buffer) else { continue };
+            self.record(text, false, network.started, out);
+        }
+    }
+
     /// Words of network namespaces that are pushed, as the host's files have them.
     fn pushed_words(&mut self, cx: &StartContext<'_>) -> Vec<Word> {
         let mut words = Vec::new();
