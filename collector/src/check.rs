@@ -64,7 +64,7 @@ fn print_source(verdict: &SourceVerdict, out: &mut dyn Write) -> io::Result<()> 
 
 fn hook(verdict: &HookVerdict) -> String {
     match (verdict.way, verdict.state) {
-        (Some(way), _) => format!("{}/{}", way.as_str(), verdict.hook),
+        (Some(way), _) => format!("{}/{}", way.as_str(), verdict.at.unwrap_or(verdict.hook)),
         (None, HookState::Failed) => format!("{} (failed)", verdict.hook),
         (None, _) => format!("{} (not here)", verdict.hook),
     }
@@ -82,6 +82,7 @@ mod tests {
             purpose: "",
             state: HookState::Attached,
             way: Some(Way::TpBtf),
+            at: None,
             size: None,
             reason: String::new(),
         };

@@ -297,6 +297,7 @@ mod tests {
             purpose: "tells why",
             state: HookState::Unsupported,
             way: None,
+            at: None,
             size: None,
             reason: "no kprobes".to_owned(),
         };

@@ -94,7 +94,7 @@ pub enum HookState {
 /// What became of a hook, and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct HookVerdict {
-    /// Name of the tracepoint or function: the one that a program runs at, or would have.
+    /// Tracepoint or function name.
     pub hook: &'static str,
     /// Without it the probe cannot do its work.
     pub required: bool,
@@ -104,6 +104,8 @@ pub struct HookVerdict {
     pub state: HookState,
     /// The way that was taken.
     pub way: Option<Way>,
+    /// Where it leads: to the hook, or to what another kernel has in its place.
+    pub at: Option<&'static str>,
     /// The program that runs there.
     pub size: Option<ProgramSize>,
     /// Why no way could be taken; empty when attached.
@@ -119,6 +121,7 @@ impl HookVerdict {
             purpose: hook.purpose,
             state,
             way: None,
+            at: None,
             size: None,
             reason,
         }
@@ -151,9 +154,9 @@ pub(super) fn attach(
             .and_then(|()| attach_twin(ebpf, btf, target, twin));
         match outcome {
             Ok(()) => {
-                verdict.hook = target;
                 verdict.state = HookState::Attached;
                 verdict.way = Some(twin.way);
+                verdict.at = Some(target);
                 let program = ebpf.program(twin.program);
                 verdict.size = program.and_then(|found| ProgramSize::of(twin.program, found));
                 return verdict;

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Loading one BPF object and attaching its hooks.
 
+use std::cell::RefCell;
 use std::hash::Hash;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use aya::maps::Map;
 use aya::programs::links::LinkError;
 use aya::programs::{Iter, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, GlobalData};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
+use object::{File, Object as _, ObjectSection, ObjectSymbol};
 use thiserror::Error;
+
+use zerocopy::IntoBytes;
 
 use super::attach::{self, Hook, HookState, HookVerdict, NEEDS_CAPABILITIES};
 use super::enumeration::{self, Enumeration, Members};
@@ -27,6 +32,16 @@ pub enum Global {
     Words(&'static str, Vec<u64>),
 }
 
+impl Global {
+    /// Its name, and its value as it lies in memory.
+    fn bytes(&self) -> (&'static str, Vec<u8>) {
+        match self {
+            Self::Bool(name, value) => (name, vec![u8::from(*value)]),
+            Self::Words(name, words) => (name, words.as_bytes().to_vec()),
+        }
+    }
+}
+
 /// What a probe wants from the kernel.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -36,7 +51,7 @@ pub struct Plan {
     pub hooks: &'static [Hook],
     /// Values set before loading.
     pub globals: Vec<Global>,
-    /// Maps whose size is decided here.
+    /// Maps whose size is decided here; no other object may have one of that name.
     pub map_sizes: Vec<(&'static str, u32)>,
 }
 
@@ -52,6 +67,9 @@ pub enum LoadError {
     /// Anything else.
     #[error("load: {0}")]
     Other(String),
+    /// The object lacks a variable that the probe sets.
+    #[error("variable {0} is missing or of another size")]
+    Global(&'static str),
     /// The object lacks a map that the probe reads.
     #[error("map {0} is missing or of another type")]
     Map(&'static str),
@@ -62,7 +80,9 @@ impl LoadError {
     pub fn state(&self) -> HookState {
         match self {
             Self::NoBtf => HookState::Unsupported,
-            Self::NotPermitted | Self::Other(_) | Self::Map(_) => HookState::Failed,
+            Self::NotPermitted | Self::Other(_) | Self::Global(_) | Self::Map(_) => {
+                HookState::Failed
+            }
         }
     }
 }
@@ -90,14 +110,18 @@ pub enum WalkError {
 /// The types of the running kernel (`/sys/kernel/btf/vmlinux`), which programs are fitted to.
 pub struct KernelTypes {
     btf: Btf,
-    // Dropped after the field above.
+    /// It has read them too, and would for each object that it is made for.
+    loader: RefCell<EbpfLoader<'static>>,
+    // Dropped after the fields above.
     _trim: TrimMemory,
 }
 
 impl KernelTypes {
     /// `None` where the kernel has none.
     pub fn read() -> Option<Self> {
-        Btf::from_sys_fs().ok().map(|btf| Self { btf, _trim: TrimMemory })
+        let btf = Btf::from_sys_fs().ok()?;
+        let loader = RefCell::new(EbpfLoader::new());
+        Some(Self { btf, loader, _trim: TrimMemory })
     }
 
     /// Name and number of each member of these enumerations, in the kernel's order; empty where the
@@ -141,29 +165,15 @@ impl Object {
         support: &KernelSupport,
         types: Option<&KernelTypes>,
     ) -> Result<Self, LoadError> {
-        let btf = &types.ok_or(LoadError::NoBtf)?.btf;
-        let mut loader = EbpfLoader::new();
-        loader.btf(Some(btf));
-        for global in &plan.globals {
-            match global {
-                Global::Bool(name, value) => {
-                    loader.override_global(
-                        name,
-                        GlobalData::from(if *value { &1u8 } else { &0u8 }),
-                        true,
-                    );
-                }
-                Global::Words(name, words) => {
-                    loader.override_global(name, GlobalData::from(words.as_slice()), true);
-                }
-            }
-        }
+        let types = types.ok_or(LoadError::NoBtf)?;
+        let bytes = with_globals(plan.object, &plan.globals)?;
+        let mut loader = types.loader.borrow_mut();
         for (map, size) in &plan.map_sizes {
             loader.map_max_entries(map, *size);
         }
-        let mut ebpf = loader.load(plan.object).map_err(|error| load_error(&error))?;
-        let hooks =
-            plan.hooks.iter().map(|hook| attach::attach(&mut ebpf, btf, support, hook)).collect();
+        let mut ebpf = loader.load(&bytes).map_err(|error| load_error(&error))?;
+        let attach = |hook| attach::attach(&mut ebpf, &types.btf, support, hook);
+        let hooks = plan.hooks.iter().map(attach).collect();
         Ok(Self { ebpf, hooks })
     }
 
@@ -226,6 +236,29 @@ impl Object {
     pub fn stats(&self) -> ProgramStats {
         ProgramStats::of(&self.ebpf)
     }
+}
+
+/// The object with these values in place of its own. The loader can set them too, but keeps them for
+/// the next object.
+fn with_globals(object: &'static [u8], globals: &[Global]) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = object.to_vec();
+    let file = File::parse(object).map_err(|error| LoadError::Other(error.to_string()))?;
+    for global in globals {
+        let (name, value) = global.bytes();
+        let place = place_of(&file, name).filter(|place| place.len() == value.len());
+        let place = place.and_then(|place| bytes.get_mut(place)).ok_or(LoadError::Global(name))?;
+        place.copy_from_slice(&value);
+    }
+    Ok(bytes)
+}
+
+/// Where the value of a variable lies in an object.
+fn place_of(file: &File<'_>, name: &str) -> Option<Range<usize>> {
+    let symbol = file.symbol_by_name(name)?;
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let (start, _) = section.file_range()?;
+    let start = usize::try_from(start + symbol.address()).ok()?;
+    Some(start..start + usize::try_from(symbol.size()).ok()?)
 }
 
 fn load_error(error: &EbpfError) -> LoadError {

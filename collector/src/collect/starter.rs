@@ -183,6 +183,7 @@ mod tests {
             purpose: "",
             state,
             way: None,
+            at: None,
             size: None,
             reason: "raw_tp: no such tracepoint".to_owned(),
         }

@@ -25,6 +25,7 @@ struct Hook {
     hook: String,
     state: String,
     way: Option<String>,
+    at: Option<String>,
     size: Option<Size>,
     reason: String,
 }
@@ -51,10 +52,10 @@ impl Probe {
             _ => false,
         };
         let state = (!told).then(|| self.state.clone());
-        let hooks = self
-            .hooks
-            .iter()
-            .map(|hook| format!("{}/{}", hook.way.as_ref().unwrap_or(&hook.state), hook.hook));
+        let hooks = self.hooks.iter().map(|hook| {
+            let place = hook.at.as_ref().unwrap_or(&hook.hook);
+            format!("{}/{place}", hook.way.as_ref().unwrap_or(&hook.state))
+        });
         state.into_iter().chain(hooks).collect()
     }
 
@@ -91,5 +92,7 @@ mod tests {
         assert_eq!(both.words(), ["raw_tp/x", "unsupported/y"]);
         assert_eq!(both.reasons().last(), Some(("y", "no")));
         assert_eq!(probe("failed", taken).words(), ["failed", "raw_tp/x"]);
+        let elsewhere = taken.replace("null", r#"null,"at":"z""#);
+        assert_eq!(probe("attached", &elsewhere).words(), ["raw_tp/z"]);
     }
 }
