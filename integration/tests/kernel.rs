@@ -121,8 +121,9 @@ fn block_requests_are_counted_and_timed_as_the_disk_does() {
         collector.until(|got| Ok(got.last("linux.task.count")?.time)).unwrap();
         let before = disk(&name);
         cgroup.run(&direct_writes(&file, 2000), 1).unwrap();
-        // The kernel does not run a program that interrupts itself: once in a while one is not seen.
-        let least = 1990;
+        // All of them where nobody else writes. The kernel may merge one with another's that is
+        // being written, and does not run a program that interrupts itself.
+        let least = 1900;
         let after = disk(&name);
         let [_, writes, _, ms] = std::array::from_fn(|at| after[at] - before[at]);
         let ours = collector
