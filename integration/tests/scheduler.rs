@@ -190,6 +190,8 @@ fn waits_on_the_run_queue_add_up_to_those_of_cpus() {
     let taking = u64::from(integration::slowness()) * 300_000_000;
     let collector = Collector::start(None).unwrap();
     let ((first, last), samples) = sampled(|| {
+        // So that there is a sample before the first snapshot is taken.
+        std::thread::sleep(Duration::from_nanos(taking));
         let (agent, first) = watching(&collector);
         busy(15, || ());
         let last = at_end(agent, &collector, &first);
