@@ -15,7 +15,7 @@ use crate::cli::{Cli, Command, EventsArgs, Flags};
 use crate::config::{Config, Layers, Loaded, Overrides, Source, load};
 use crate::follow::Follow;
 use crate::hostfs::HostFs;
-use crate::kernel::share_memory_between_threads;
+use crate::kernel::keep_memory_small;
 use crate::probes::PROBES;
 use crate::status::ProbeState;
 
@@ -76,7 +76,7 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 fn run_agent(flags: &Flags) -> Outcome {
-    share_memory_between_threads();
+    keep_memory_small();
     let loaded = configuration(flags)?;
     for notice in &loaded.notices {
         writeln!(io::stderr(), "huatuo-otel: {notice}")?;

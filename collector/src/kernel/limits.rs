@@ -13,14 +13,21 @@ pub fn raise_open_files() {
     }
 }
 
-/// Has all threads take memory from one place. A snapshot is made by one thread and dropped by
-/// another; with a place for each, each would keep room for the largest.
-pub fn share_memory_between_threads() {
+/// Bytes from which on memory is given back as soon as it is free.
+const LARGE: libc::c_int = 512 * 1024;
+
+/// Has all threads take memory from one place: a snapshot is made by one thread and dropped by
+/// another, and with a place for each, each would keep room for the largest. And has large pieces
+/// given back: after the kernel's types, which are read once, the C library would take ever larger
+/// ones for what is worth keeping.
+pub fn keep_memory_small() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "only the C library can be told")]
     // SAFETY: has no precondition; called before there is a second thread.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * LARGE);
     }
 }
 

@@ -14,7 +14,7 @@ pub use clock::{
 };
 pub use clock_watch::ClockWatch;
 pub use kmsg::sysrq;
-pub use limits::{raise_open_files, share_memory_between_threads};
+pub use limits::{keep_memory_small, raise_open_files};
 pub use records::RecordSource;
 pub use support::KernelSupport;
 pub use symbols::{Symbols, interrupted};
