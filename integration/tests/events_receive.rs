@@ -155,8 +155,8 @@ fn packets_that_are_on_their_way_when_the_clock_is_set_are_counted_and_not_told(
     let (stop, stopped) = channel();
     let ends = scene.connection(SERVER[0]).unwrap();
     let chatting = spawn(move || chat(ends, &stopped));
-    // Forward, the reader seems late at once; back, it seems less late than it is.
-    for (seconds, wait) in [(5, 0), (-5, 8)] {
+    // Forward, the reader seems late as soon as the agent knows; back, less late than it is.
+    for (seconds, wait) in [(5, 1), (-5, 8)] {
         let (mut from, mut to_end) = scene.connection(SERVER[0]).unwrap();
         let before = scene.collector.received().unwrap().suppressed(DELAYED, "clock_step");
         from.write_all(b"hello").unwrap();
