@@ -101,13 +101,13 @@ fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
     }
     let throttled = last(&got, "linux.cgroup.cpu.throttled.time", &id).unwrap();
     assert!((1.0..3.5).contains(&throttled.value), "{} s", throttled.value);
-    // In emulation the kernel itself takes most of it.
+    // In emulation the kernel itself takes most of it, and a push is of twice the time.
     let mut shares = BTreeMap::<u64, f64>::new();
     for point in of(&got, "linux.cgroup.cpu.utilization", &id) {
         *shares.entry(point.time).or_default() += point.value;
     }
     let most = shares.values().copied().fold(0.0, f64::max);
-    let least = if integration::slowness() > 1 { 0.4 } else { 0.7 };
+    let least = if integration::slowness() > 1 { 0.2 } else { 0.7 };
     assert!((least..1.15).contains(&most), "its whole quota was used: {most}");
     drop(agent);
 }
