@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use integration::{
@@ -62,7 +61,7 @@ fn cpu_time_and_quota_of_a_pods_container_are_the_kernels() {
     let id = container_id(0x61);
     let path = format!("kubepods/burstable/pod{UID}/{id}");
     let cgroup = Cgroup::with_cpu(&path, 50).unwrap();
-    let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let begin = integration::unix_now();
     cgroup.run("timeout 5 sh -c 'while :; do :; done'", 1).unwrap();
     let spent = cpu_time(&cgroup);
     let got = collector

@@ -4,11 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use integration::{
-    Agent, Cgroup, Collector, Point, Record, container_id, free_port, push_config, root, wait_for,
+    Agent, Cgroup, Collector, Point, Record, container_id, free_port, push_config, root, unix_now,
+    wait_for,
 };
 
 const OOM: &str = "linux.memory.oom_kill";
@@ -27,8 +28,7 @@ fn an_endpoint_that_is_away_is_said_once_and_served_when_it_comes() {
     })
     .unwrap();
     std::thread::sleep(Duration::from_secs(3));
-    let long_ago = SystemTime::now() - Duration::from_secs(2);
-    let long_ago = long_ago.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let long_ago = unix_now() - 2_000_000_000;
     let collector = Collector::start_on(grpc, http, None).unwrap();
     collector
         .until(|got| {

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use integration::lab::is_elsewhere;
-use integration::{Agent, Collector, Point, proc};
+use integration::{Agent, Collector, Point, proc, unix_now};
 
 const WAITS: &str = "linux.cpu.runqueue.wait.duration";
 
@@ -28,7 +28,7 @@ fn younger(collector: &Collector, than: u64) -> Point {
 fn watching(collector: &Collector) -> (Agent, Point) {
     let endpoint = format!("http://127.0.0.1:{}", collector.grpc);
     let config = format!("[Otlp]\nEndpoint = \"{endpoint}\"\nInterval = 3600\n");
-    let begin = now();
+    let begin = unix_now();
     let agent = Agent::with(&config).start().unwrap();
     (agent, younger(collector, begin))
 }
@@ -155,16 +155,12 @@ struct Sample {
     waits: [f64; 2],
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
-}
-
 /// Does `work`, and asks the kernel meanwhile and once more.
 fn sampled<T>(work: impl FnOnce() -> T) -> (T, Vec<Sample>) {
     let is_done = AtomicBool::new(false);
     let sample = || {
-        let (begin, waits) = (now(), waits_of_cpus().unwrap());
-        Sample { begin, end: now(), waits }
+        let (begin, waits) = (unix_now(), waits_of_cpus().unwrap());
+        Sample { begin, end: unix_now(), waits }
     };
     std::thread::scope(|scope| {
         let sampler = scope.spawn(|| {

@@ -26,7 +26,7 @@ impl Nic {
         // By plain interrupts: QEMU before 8.1 keeps later messages of a kind (MSI-X) to itself.
         modprobe(&format!("{DRIVER} IntMode=0"))?;
         let nic = wait_for(Duration::from_secs(5), || {
-            Ok(Self { name: interface()?.context("e1000e has no interface")? })
+            Ok(Self { name: interface_of(DRIVER)?.context("e1000e has no interface")? })
         })?;
         shell(&format!("ip link set {} up", nic.name))?;
         nic.plug(true)?;
@@ -73,10 +73,6 @@ impl Drop for Nic {
         let _ = monitor("set_link nic0 on");
         let _ = shell(&format!("modprobe -r {DRIVER}"));
     }
-}
-
-fn interface() -> Result<Option<String>> {
-    interface_of(DRIVER)
 }
 
 /// The first interface that a driver has.

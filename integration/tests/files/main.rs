@@ -12,7 +12,7 @@ mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::ensure;
 use integration::{Agent, Collector, Point};
@@ -166,7 +166,7 @@ fn bracketed(collector: &Collector, containers: &Containers) -> [Reading; 3] {
          IncludedOnContainer = \"\"\nExcludedOnContainer = \"\"\n",
         collector.grpc
     );
-    let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let begin = integration::unix_now();
     let before = kernel(containers);
     let mut agent = Agent::with(&config).start().unwrap();
     let times = |wanted: usize| {

@@ -191,7 +191,7 @@ impl Storm {
 
     /// What was told, and what the agent says that it held back.
     fn fate(&self, collector: &Collector) -> Result<String> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64;
+        let now = integration::unix_now();
         collector
             .until(|got| {
                 let pushed = got.last("huatuo.bpf.events.lost")?.time;
