@@ -368,11 +368,16 @@ struct sock_cgroup_data___val {
 	u64 val;
 };
 
+struct sk_buff_head {
+	struct sk_buff *next;
+	u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
-	u16 sk_type;
 	u16 sk_protocol;
 	struct mem_cgroup *sk_memcg;
 	struct sock_cgroup_data sk_cgrp_data;

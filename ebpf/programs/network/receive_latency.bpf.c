@@ -17,8 +17,6 @@
 #include "receive_latency.h"
 #include "whom.h"
 
-#define SOCK_STREAM 1
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -165,15 +163,20 @@ int BPF_PROG(tcp_probe, struct sock *sk, struct sk_buff *skb)
 	return received(sk, skb, &measured);
 }
 
-/* Readers of all kinds of sockets come by. */
-SEC("tp_btf/skb_copy_datagram_iovec")
-int BPF_PROG(skb_copy_datagram_iovec, struct sk_buff *skb)
+/*
+ * The reader's socket is locked, and what has just been copied to it is the first of the queue until
+ * this is over. skb_copy_datagram_iovec would name the packet, but sees readers of all kinds of
+ * sockets: of Unix ones there are millions a second.
+ */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 {
-	struct sock *sk = skb->sk;
 	struct measured measured;
+	struct sk_buff *skb;
 
-	if (!sk || sk->sk_protocol != IPPROTO_TCP || sk->sk_type != SOCK_STREAM)
+	if (!sk->sk_receive_queue.qlen)
 		return 0;
+	skb = sk->sk_receive_queue.next;
 	if (!is_late(skb->tstamp, RECEIVE_DRIVER_TO_USER, &measured))
 		return 0;
 	return received(sk, skb, &measured);

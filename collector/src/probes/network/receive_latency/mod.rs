@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! TCP packets that are received late: by the network stack, by TCP, by their reader.
-//! Hooks: netif_receive_skb, tcp_probe, skb_copy_datagram_iovec.   Signals: the event
+//! Hooks: netif_receive_skb, tcp_probe, tcp_rcv_space_adjust.   Signals: the event
 //! `linux.network.receive.delayed`.
 //!
 //! The kernel stamps a packet as the driver hands it over, while somebody has asked for stamps. We
@@ -49,10 +49,10 @@ const HOOKS: &[Hook] = &[
         twins: &[Twin::new(Way::TpBtf, program::TCP_PROBE)],
     },
     Hook {
-        target: "skb_copy_datagram_iovec",
+        target: "tcp_rcv_space_adjust",
         required: true,
         purpose: "sees packets that are read",
-        twins: &[Twin::new(Way::TpBtf, program::SKB_COPY_DATAGRAM_IOVEC)],
+        twins: &[Twin::new(Way::TpBtf, program::TCP_RCV_SPACE_ADJUST)],
     },
 ];
 
