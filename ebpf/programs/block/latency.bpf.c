@@ -209,20 +209,19 @@ int BPF_PROG(block_rq_complete_btf, struct request *rq, int error, unsigned int 
 {
 	struct request___rq_disk *old = (void *)rq;
 	struct done done = {};
-	struct gendisk *disk;
 
 	/* A part of it: the rest goes on. */
 	if (bytes < rq->__data_len)
 		return 0;
 	if (bpf_core_field_exists(old->rq_disk))
-		disk = BPF_CORE_READ(old, rq_disk);
+		done.key.device = number(BPF_CORE_READ(old, rq_disk, major),
+					 BPF_CORE_READ(old, rq_disk, first_minor));
 	else
-		disk = rq->q->disk;
+		done.key.device = number(rq->q->disk->major, rq->q->disk->first_minor);
 	done.request = address_of(rq);
 	done.start_ns = rq->start_time_ns;
 	done.bio = rq->bio;
 	done.operation = rq->cmd_flags & REQ_OP_MASK;
-	done.key.device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
 	if (done.bio)
 		done.key.cgroup_id = rq->bio->bi_blkg->blkcg->css.cgroup->kn->id;
 	return complete(&done);
