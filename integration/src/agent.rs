@@ -144,6 +144,11 @@ impl Agent {
             .with_context(|| format!("the agent says: {}", self.output("err").unwrap_or_default()))
     }
 
+    /// Containers that it knows to run.
+    pub fn containers(&self) -> Result<u64> {
+        self.status()?["containers"]["running"].as_u64().context("no count of containers")
+    }
+
     /// `/status`
     pub fn status(&self) -> Result<Json> {
         Ok(serde_json::from_str(&self.get("status")?)?)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Cgroups as container runtimes make them, and real OOM kills in them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +15,9 @@ use crate::{root, wait_for};
 
 /// Bytes that a process may take before it is killed.
 pub const LIMIT: &str = "8388608";
+
+/// Folders that outlive who made them, as others have cgroups below; who comes last removes them.
+static SHARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A cgroup with little memory; removed when dropped.
 pub struct Cgroup {
@@ -249,12 +254,24 @@ impl Cgroup {
 
     /// Removes the cgroup as soon as the kernel lets it go.
     pub fn remove(&mut self) -> Result<()> {
-        for folder in self.made.drain(..).rev() {
-            wait_for(Duration::from_secs(5), || Ok(fs::remove_dir(&folder)?))
-                .with_context(|| format!("remove {}", folder.display()))?;
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.extend(self.made.drain(..));
+        let mut removed = Ok(());
+        // Those below come after those above.
+        for folder in std::mem::take(&mut *shared).into_iter().rev() {
+            if has_folders(&folder) {
+                shared.insert(folder);
+                continue;
+            }
+            let now = wait_for(Duration::from_secs(5), || Ok(fs::remove_dir(&folder)?));
+            removed = removed.and(now.with_context(|| format!("remove {}", folder.display())));
         }
-        Ok(())
+        removed
     }
+}
+
+fn has_folders(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()))
 }
 
 impl Drop for Cgroup {
