@@ -14,9 +14,16 @@ mod monitor;
 mod qemu;
 mod tests;
 
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+use kernel::Kernel;
+use tests::Test;
+
+/// Guests that the emulator may kill, one after the other.
+const BOOTS: usize = 4;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -29,9 +36,24 @@ fn main() -> Result<()> {
     let programs = tests::built(&names, folder.path())?;
     println!("lab: {} is there after {:.0} s", kernel.release, begin.elapsed().as_secs_f64());
     let begin = Instant::now();
-    let run = boot::run(&kernel, &tests::script(&agent, &programs))?;
+    let (output, check) = all(&kernel, &agent, &programs)?;
     println!("lab: {} ran for {:.0} s", kernel.release, begin.elapsed().as_secs_f64());
-    let as_expected = expected::judge(&version, &run.check);
-    tests::judge(&run.output, &programs)?;
+    let as_expected = expected::judge(&version, &check);
+    tests::judge(&output, &programs)?;
     as_expected
+}
+
+/// What guests printed until all tests came to their ends, and what the agent's check said. Where the
+/// emulator kills a guest, the next begins with the test that was cut short.
+fn all(kernel: &Kernel, agent: &Path, programs: &[Test]) -> Result<(String, String)> {
+    let mut output = String::new();
+    for _ in 0..BOOTS {
+        let run = boot::run(kernel, &tests::script(agent, tests::left(&output, programs)))?;
+        output.push_str(&run.output);
+        if !run.is_cut_short {
+            return Ok((output, run.check));
+        }
+        println!("\nlab: {} was killed by the emulator; boots it again", kernel.release);
+    }
+    bail!("the emulator killed {BOOTS} guests; target/lab/{} has the last", kernel.release)
 }

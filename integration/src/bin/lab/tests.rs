@@ -83,12 +83,20 @@ pub fn script(agent: &Path, tests: &[Test]) -> String {
     script
 }
 
+/// Return code and seconds of each that came to its end.
+fn ends(output: &str) -> Vec<(&str, &str)> {
+    let lines = output.lines();
+    lines.filter_map(|line| line.strip_prefix("guest: rc ")?.split_once(' ')).collect()
+}
+
+/// Those that a guest that died had not ended yet.
+pub fn left<'a>(output: &str, tests: &'a [Test]) -> &'a [Test] {
+    tests.get(ends(output).len()..).unwrap_or_default()
+}
+
 /// An error unless all of them passed.
 pub fn judge(output: &str, tests: &[Test]) -> Result<()> {
-    let ends: Vec<(&str, &str)> = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("guest: rc ")?.split_once(' '))
-        .collect();
+    let ends = ends(output);
     for (Test { name, .. }, (code, seconds)) in tests.iter().zip(&ends) {
         let result = if *code == "0" { "passed" } else { "FAILED" };
         println!("lab: {name} {result} in {seconds} s of the guest");
