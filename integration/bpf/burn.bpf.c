@@ -3,7 +3,7 @@
  * Has a thread hold up its CPU, for tests: a thread that is named
  *   "softirq MS" in the next softirq that interrupts it,
  *   "irq MS" with interrupts off, when it next sends a signal,
- *   "lockup MS" right there, which the kernel's watchdog finds if it is long enough.
+ *   "lockup MS" in the next softirq too, which the kernel's watchdog finds if it is long enough.
  * The first two end after 80 ms at most.
  */
 #include "vmlinux.h"
@@ -18,6 +18,7 @@ struct order {
 
 struct order in_softirq;
 struct order with_interrupts_off;
+struct order for_watchdog;
 
 /* What is copied onto itself to pass the time: some 0.5 ms, or 10 ms in emulation. */
 static char room[3 << 20];
@@ -36,15 +37,23 @@ static __always_inline void spin(u32 ms, u32 most, const u32 copies)
 			bpf_probe_read_kernel(room, sizeof(room), room);
 }
 
-/* Does what the current thread was named for, once. */
-static __always_inline int follow(struct order *order)
+/* The milliseconds that the current thread was named for, once; 0 for others. */
+static __always_inline u32 taken(struct order *order)
 {
 	u32 ms = order->ms;
 
-	if (!ms || order->thread != (u32)bpf_get_current_pid_tgid())
+	if (order->thread != (u32)bpf_get_current_pid_tgid())
 		return 0;
 	order->ms = 0;
-	spin(ms < LONGEST_MS ? ms : LONGEST_MS, 1000, 1);
+	return ms;
+}
+
+static __always_inline int follow(struct order *order)
+{
+	u32 ms = taken(order);
+
+	if (ms)
+		spin(ms < LONGEST_MS ? ms : LONGEST_MS, 1000, 1);
 	return 0;
 }
 
@@ -79,6 +88,18 @@ int take_order(struct bpf_raw_tracepoint_args *ctx)
 	if (ms)
 		with_interrupts_off = (struct order){ thread, ms };
 	ms = MILLISECONDS(name, "lockup ");
+	if (ms)
+		for_watchdog = (struct order){ thread, ms };
+	return 0;
+}
+
+/* Nothing but a softirq keeps the watchdog away on all kernels: v7.2 lets a program at the tracepoint
+ * of a thread be preempted. */
+SEC("raw_tp/softirq_entry")
+int lock_up_in_softirq(void *ctx)
+{
+	u32 ms = taken(&for_watchdog);
+
 	if (ms)
 		spin(ms, 7000, 8);
 	return 0;

@@ -14,9 +14,10 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::bpf::compiled;
 
 /// The programs, and the tracepoint of each.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("take_order", "task_rename"),
     ("burn_in_softirq", "softirq_entry"),
+    ("lock_up_in_softirq", "softirq_entry"),
     ("burn_with_interrupts_off", "signal_generate"),
 ];
 
