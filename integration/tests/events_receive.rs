@@ -11,7 +11,7 @@ use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use integration::lab::{ClockStep, is_elsewhere};
+use integration::lab::{ClockStep, SlowDisk, is_elsewhere};
 use integration::{Burner, Received, Record, SERVER, Scene, wait_for};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
 
@@ -129,6 +129,48 @@ fn a_packet_that_waits_for_the_network_stack_is_told_and_one_that_does_not_is_no
         let data = &scene.agent.document("net_rx_latency", &record).unwrap()["tracer_data"];
         assert_eq!(data["where"], "TO_NETIF_RCV");
         assert!(data["latency_ms"].as_u64().unwrap() >= 20);
+    }
+}
+
+#[test]
+fn a_packet_that_waits_for_the_owner_of_its_socket_is_told_and_others_are_not() {
+    if is_elsewhere("events_receive", "a slow disk") {
+        return;
+    }
+    let more = "[EventTracing.NetRxLatency]\nDriver2TCP = 1000\nDriver2Userspace = 3600000\n";
+    let scene = Scene::new(0x31, more).unwrap();
+    for address in SERVER {
+        let (mut from, mut to) = scene.connection(address).unwrap();
+        let end = to.local_addr().unwrap();
+        let others = scene.connection(address).unwrap();
+        let other = others.1.local_addr().unwrap();
+        let (stop, stopped) = channel();
+        let chatting = spawn(move || chat(others, &stopped));
+        // Who reads a socket owns it until the bytes are where they belong.
+        let disk = SlowDisk::new(Duration::from_secs(3)).unwrap();
+        let mut page = disk.page().unwrap();
+        let reader = spawn(move || to.read_exact(&mut page[..5]).map(|()| to));
+        from.write_all(b"taken").unwrap();
+        sleep(Duration::from_millis(500));
+        from.write_all(b"waits").unwrap();
+        let _open = reader.join().unwrap().unwrap();
+        let record = scene.collector.until(|got| first(got, end)).unwrap();
+        println!("{}", record.body);
+        let of = |key: &str| record.attributes[key].as_str();
+        assert_eq!(of(STAGE), "driver_to_tcp");
+        let delay: f64 = of("linux.network.receive.delay").parse().unwrap();
+        assert!((1.0..4.5).contains(&delay), "{delay}");
+        let source = from.local_addr().unwrap();
+        assert_eq!(of("source.address"), source.ip().to_string());
+        assert_eq!(of("source.port"), source.port().to_string());
+        assert_eq!(of("network.connection.state"), "established");
+        assert_eq!(record.resource.get("container.id"), Some(&scene.id));
+        let data = &scene.agent.document("net_rx_latency", &record).unwrap()["tracer_data"];
+        assert_eq!(data["where"], "TO_TCPV4_RCV");
+        drop(stop);
+        chatting.join().unwrap();
+        let got = scene.collector.settled().unwrap();
+        assert_eq!((got.to(DELAYED, end).len(), got.to(DELAYED, other).len()), (1, 0));
     }
 }
 

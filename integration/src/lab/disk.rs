@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The scratch disk, made slow or frozen.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use memmap2::{MmapMut, MmapOptions};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::kernel::Setting;
@@ -117,6 +118,13 @@ impl SlowDisk {
         shell(&format!("dmsetup create --noudevsync slow --table '{table}'"))?;
         let name = shell("dmsetup info -c --noheadings -o blkdevname slow")?;
         Ok(Self { path: Path::new("/dev").join(name) })
+    }
+
+    /// A page of memory that is on the disk still: who touches it first waits for the disk.
+    #[allow(unsafe_code, reason = "nobody writes to this disk, so nobody changes the memory")]
+    pub fn page(&self) -> Result<MmapMut> {
+        let disk = File::open(&self.path)?;
+        Ok(unsafe { MmapOptions::new().len(4096).map_copy(&disk) }?)
     }
 }
 
