@@ -244,6 +244,28 @@ fn a_filter_leaves_out_metrics_and_no_events() {
 }
 
 #[test]
+fn a_word_of_huatuos_turns_off_what_it_is_for_of_the_host_and_of_containers() {
+    let cgroup = Cgroup::with_cpu(&format!("docker/{}", container_id(0x81)), 50).unwrap();
+    let _held = cgroup.hold("sleep 600").unwrap();
+    let families = |word: &str| -> BTreeSet<String> {
+        let list = format!("BlackList = [\"netdev_hw\", \"metax_gpu\", \"{word}\"]\n");
+        let agent = Agent::with(&list).start().unwrap();
+        // Shares are of the time between two readings.
+        agent.get("metrics").unwrap();
+        let page = agent.get("metrics").unwrap();
+        let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE huatuo_bamai_"));
+        types.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
+    };
+    let all = families("ascend_npu");
+    for word in ["cpu_util", "cpu_stat", "loadavg", "memory_vmstat"] {
+        let is_its = |name: &&String| name.starts_with(&format!("{word}_"));
+        let (off, on): (BTreeSet<_>, BTreeSet<_>) = all.iter().partition(is_its);
+        assert!(off.iter().any(|name| name.contains("_container_")), "{word}: {off:?}");
+        assert_eq!(families(word).iter().collect::<BTreeSet<_>>(), on, "without {word}");
+    }
+}
+
+#[test]
 fn containers_that_come_and_go_leave_nothing_behind() {
     let agent = Agent::with("[Container]\nKeepEnded = 1\n").start().unwrap();
     let page = || agent.get("metrics").unwrap();
@@ -261,9 +283,9 @@ fn containers_that_come_and_go_leave_nothing_behind() {
     }
     integration::wait_for(std::time::Duration::from_secs(10), || {
         std::thread::sleep(std::time::Duration::from_millis(1100));
+        let left = named();
         let census = agent.status()?["containers"].clone();
         ensure!(census["running"] == running && census["ended"] == 0, "{census}");
-        let left = named();
         ensure!(left == others, "series of {left:?}, before of {others:?}");
         let entries = bpf_entries(agent.pid())?;
         ensure!(entries <= before + 2, "{entries} entries in maps by cgroup, {before} before");

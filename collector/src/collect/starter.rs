@@ -127,8 +127,7 @@ impl Starter {
     }
 
     fn is_disabled(&self, def: &ProbeDef) -> bool {
-        let mut words = def.legacy_names.iter().chain([&def.name]);
-        words.any(|word| self.config.is_listed(word))
+        def.is_listed(&self.config) || self.config.is_listed(def.name)
     }
 
     fn stopped(&self, def: &ProbeDef, state: ProbeState, reason: String, hooks: Vec<HookVerdict>) {

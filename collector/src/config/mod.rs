@@ -43,8 +43,9 @@ pub use load::{ConfigErrors, Layers, Loaded, Overrides, Source, load};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Config {
-    /// Probes that are not started, by their name here or in HUATUO; and events that are not raised
-    /// although their probe runs, by their name in HUATUO.
+    /// Probes that are not started, by their name here or in HUATUO, where `cpu_util`, `loadavg` and
+    /// `memory_vmstat` are the words for those metrics of containers too, and `cpu_stat` for what held
+    /// them back; and events that are not raised although their probe runs, by their name in HUATUO.
     #[schemars(extend("elements" = "probe"))]
     pub black_list: Vec<String>,
     /// Region of the host, e.g. `cn-beijing`. `--region` overrides it.

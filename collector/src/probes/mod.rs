@@ -94,6 +94,13 @@ pub struct ProbeDef {
     pub decoder: Option<MakeDecoder>,
 }
 
+impl ProbeDef {
+    /// A word of HUATUO's for it is in `BlackList`.
+    pub fn is_listed(&self, config: &Config) -> bool {
+        self.legacy_names.iter().any(|word| config.is_listed(word))
+    }
+}
+
 /// Makes what makes events.
 pub type MakeDecoder = fn(&StartContext<'_>) -> Box<dyn Decode>;
 

@@ -6,7 +6,7 @@
 
 use semconv::{MetricDef, attribute, metric};
 
-use super::in_mode;
+use super::{in_mode, utilization};
 use crate::hostfs::{CgroupFiles, parse};
 use crate::kernel::ticks_per_second;
 use crate::probes::{
@@ -17,9 +17,12 @@ use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
 /// The probe.
 pub static PROBE: ProbeDef = ProbeDef {
     name: "cpu.cgroup",
-    legacy_names: &["cpu_stat"],
+    legacy_names: &[],
     start: |cx| {
         Started::from_files(CgroupCpu {
+            // HUATUO's word for the host's use is the word for that of containers too.
+            tells_use: !utilization::PROBE.is_listed(cx.config),
+            tells_bandwidth: !cx.config.is_listed(BANDWIDTH_WORD),
             cpu: ContainerFiles::new(cx.fs, "cpu"),
             cpuset: ContainerFiles::new(cx.fs, "cpuset"),
             accounting: ContainerFiles::new(cx.fs, "cpuacct"),
@@ -30,7 +33,12 @@ pub static PROBE: ProbeDef = ProbeDef {
     decoder: None,
 };
 
+/// HUATUO's for what held a container back.
+const BANDWIDTH_WORD: &str = "cpu_stat";
+
 struct CgroupCpu {
+    tells_use: bool,
+    tells_bandwidth: bool,
     cpu: ContainerFiles,
     cpuset: ContainerFiles,
     /// The hierarchy that counts CPU time on v1.
@@ -72,6 +80,9 @@ struct Last {
 
 impl Probe for CgroupCpu {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
+        if !self.tells_use && !self.tells_bandwidth {
+            return Ok(());
+        }
         let (now, hertz) = (cx.now, self.hertz);
         let online = parse::online_cpus(cx.files.proc("stat")?).max(1) as f64;
         for container in cx.entities.containers() {
@@ -82,24 +93,30 @@ impl Probe for CgroupCpu {
             let set = self.cpuset.of(&container, now).and_then(cpus);
             let allotted = [limit, set].into_iter().flatten().fold(online, f64::min);
             if let Some(files) = files {
-                record_limit(limit, allotted, container.started, &mut entity);
+                if self.tells_use {
+                    record_limit(limit, allotted, container.started, &mut entity);
+                }
                 let v1 = files.v1;
                 let text = files.read("cpu.stat").unwrap_or_default();
-                record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
-                waits = parse_waits(text);
                 usage = parse_usage(text, ["user_usec", "system_usec"], 1e6);
-                record_waits(waits, container.started, &mut entity);
+                if self.tells_bandwidth {
+                    record_bandwidth(&parse_bandwidth(text, v1), container.started, &mut entity);
+                    waits = parse_waits(text);
+                    record_waits(waits, container.started, &mut entity);
+                }
             }
             let usage = usage.or_else(|| {
                 let text = self.accounting.of(&container, now)?.read("cpuacct.stat")?;
                 parse_usage(text, ["user", "system"], hertz)
             });
             if let Some(usage) = usage {
-                record_usage(usage, container.started, &mut entity);
                 let this = Last { time: now, usage, waits };
-                if let Some(last) = self.last.of(&container, now, || None).replace(this) {
-                    let seconds = now.saturating_sub(last.time) as f64 / 1e9;
-                    record_share(last.usage, usage, seconds * allotted, &mut entity);
+                let last = self.last.of(&container, now, || None).replace(this);
+                if self.tells_use {
+                    record_usage(usage, container.started, &mut entity);
+                    record_share(last, &this, allotted, &mut entity);
+                }
+                if let Some(last) = last {
                     record_wait_share(&last, &this, &mut entity);
                 }
             }
@@ -222,11 +239,14 @@ fn record_usage(usage: Usage, start: UnixNanos, out: &mut EntityRecorder<'_>) {
     }
 }
 
-/// Shares of the CPU time that the container could have had.
-fn record_share(last: Usage, now: Usage, possible: f64, out: &mut EntityRecorder<'_>) {
+/// Shares of the CPU time that the container could have had since the last collection.
+fn record_share(last: Option<Last>, now: &Last, allotted: f64, out: &mut EntityRecorder<'_>) {
+    let Some(last) = last else { return };
+    let possible = now.time.saturating_sub(last.time) as f64 / 1e9 * allotted;
     if possible <= 0.0 {
         return;
     }
+    let (last, now) = (last.usage, now.usage);
     let modes = [("user", now.user - last.user), ("system", now.system - last.system)];
     for (mode, spent) in modes {
         let share = spent.max(0.0) / possible;

@@ -22,9 +22,9 @@ pub static PROBE: ProbeDef = ProbeDef {
         let config = &cx.config.metric_collector.vmstat;
         let filter = Filter::new(&config.included_on_container, &config.excluded_on_container);
         // HUATUO's word for what the host's file says is the word for this one too.
-        let is_off = vmstat::PROBE.legacy_names.iter().any(|word| cx.config.is_listed(word));
+        let tells = !vmstat::PROBE.is_listed(cx.config);
         Started::from_files(CgroupMemory {
-            fields: (!is_off).then(|| Fields::new(&family::MEMORY_STAT, filter)),
+            fields: tells.then(|| Fields::new(&family::MEMORY_STAT, filter)),
             files: ContainerFiles::new(cx.fs, "memory"),
         })
     },

@@ -11,6 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::bpf::{Global, Hook, Object, Plan, Twin, Way};
 use crate::entity::Place;
+use crate::probes::cpu::loadavg;
 use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
 use crate::signal::{EntityRecorder, Recorder, UnixNanos, Value};
 
@@ -32,8 +33,11 @@ fn start(cx: &StartContext<'_>) -> Started {
         globals: vec![Global::Bool(global::MEMORY_IS_V1, cx.support.memory_is_v1)],
         ..Plan::default()
     };
+    // HUATUO's word for the host's load is the word for the tasks of containers too.
+    let tells_of_containers = !loadavg::PROBE.is_listed(cx.config);
     Started::from_object(cx, &plan, |object| {
-        Ok(Built { probe: Box::new(Tasks { object, records: Vec::new() }), events: None })
+        let probe = Tasks { object, records: Vec::new(), tells_of_containers };
+        Ok(Built { probe: Box::new(probe), events: None })
     })
 }
 
@@ -41,6 +45,7 @@ struct Tasks {
     object: Object,
     /// What the last walk wrote, kept for its room.
     records: Vec<u8>,
+    tells_of_containers: bool,
 }
 
 /// Tasks by state, in the order of [`STATES`], and those that wait for block devices.
@@ -69,7 +74,8 @@ const TASK_NOLOAD: u32 = 0x400;
 
 impl Probe for Tasks {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        let containers = cx.entities.containers();
+        let containers =
+            if self.tells_of_containers { cx.entities.containers() } else { Vec::new() };
         // Of the host only a push tells.
         if !out.admits_what_is_only_pushed() && containers.is_empty() {
             return Ok(());
