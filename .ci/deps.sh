@@ -101,6 +101,8 @@ readonly REST=(
     "containerd:command -v ctr"
     "bpftool:command -v bpftool"
     "iproute2:command -v ip"
+    "ibverbs-utils:command -v ibv_rc_pingpong"
+    "ibverbs-providers:ls /usr/lib/*/libibverbs/librxe*"
     "dmsetup:command -v dmsetup"
     "e2fsprogs:command -v mkfs.ext4"
     "util-linux:command -v fsfreeze"

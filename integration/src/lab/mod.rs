@@ -24,7 +24,7 @@ pub use hardware::{
     threshold_by_software,
 };
 pub use kernel::{KernelLog, Setting, Trace};
-pub use network::{Nic, TransmitHang};
+pub use network::{Nic, SoftRoce, TransmitHang};
 pub use overrun::Overrun;
 
 /// Whether this is the lab: what can only be there has to be.

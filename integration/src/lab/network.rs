@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's network card: a real driver (e1000e), and a cable that leads nowhere.
+//! The guest's network card: a real driver (e1000e), and a cable that leads nowhere. And one for RDMA,
+//! in software.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -131,5 +133,38 @@ impl TransmitHang {
         let hang = Self { _cut_off: CutOff::new(&nic.name)?, nic };
         hang.nic.send()?;
         Ok(hang)
+    }
+}
+
+/// An RDMA device in software (RoCE, `rdma_rxe`); removed when dropped.
+pub struct SoftRoce;
+
+impl SoftRoce {
+    /// Makes it, and has two processes tell each other something through it.
+    pub fn with_traffic() -> Result<Self> {
+        modprobe("rdma_rxe")?;
+        modprobe("ib_uverbs")?;
+        // Its checksum; newer kernels have it as a function.
+        let _ = modprobe("crypto-crc32");
+        shell(
+            "ip link add roce0 type dummy && ip addr add 10.6.0.1/24 dev roce0 && \
+             ip link set roce0 up && rdma link add rxe0 type rxe netdev roce0",
+        )?;
+        let device = Self;
+        // The second address of the port is that of IPv4.
+        let (tool, options) = ("ibv_rc_pingpong", ["--ib-dev=rxe0", "--gid-idx=1", "--iters=50"]);
+        let mut server = Command::new(tool).args(options).stdout(Stdio::null()).spawn()?;
+        let talk = format!("{tool} {} 10.6.0.1", options.join(" "));
+        let client = wait_for(Duration::from_secs(5), || shell(&talk));
+        let _ = server.kill();
+        let _ = server.wait();
+        client?;
+        Ok(device)
+    }
+}
+
+impl Drop for SoftRoce {
+    fn drop(&mut self) {
+        let _ = shell("rdma link delete rxe0; ip link delete roce0");
     }
 }

@@ -15,6 +15,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::ensure;
+use integration::lab::{SoftRoce, in_lab};
 use integration::{Agent, Collector, Point};
 use semconv::{family, metric};
 
@@ -104,6 +105,7 @@ static SOURCES: &[Source] = &[
         read: network::sockets,
         slack: [64.0, 0.1],
     },
+    Source { metrics: &["linux.rdma."], read: network::rdma, slack: [0.0, 0.0] },
     Source { metrics: &["linux.network.neighbor."], read: network::neighbors, slack: [4.0, 0.0] },
     Source {
         metrics: &[
@@ -233,6 +235,7 @@ fn outside([before, ours, after]: &[Reading; 3]) -> BTreeMap<Series, String> {
 fn what_comes_from_a_file_lies_between_two_readings_of_it() {
     let collector = Collector::start(None).unwrap();
     let containers = Containers::start();
+    let rdma = in_lab().then(|| SoftRoce::with_traffic().unwrap());
     let mut compared = BTreeSet::new();
     let mut left: Option<BTreeMap<Series, String>> = None;
     for _ in 0..TRIES {
@@ -249,6 +252,8 @@ fn what_comes_from_a_file_lies_between_two_readings_of_it() {
             break;
         }
     }
+    let has_rdma = compared.iter().any(|series| series.metric == "linux.rdma.sent_pkts");
+    assert!(rdma.is_none() || has_rdma, "nothing of the RDMA device");
     let left = left.unwrap();
     assert!(left.is_empty(), "in each of {TRIES} snapshots: {left:#?}");
     for wanted in SOURCES.iter().flat_map(|source| source.metrics) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files of the host's network.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use integration::proc;
 use rustix::param::page_size;
 
@@ -93,4 +96,28 @@ pub fn neighbors(_: &Containers, out: &mut Reading) {
     out.add("linux.network.neighbor.usage", &ipv4, entries.into());
     let limit = numbers(&proc("sys/net/ipv4/neigh/default/gc_thresh3").unwrap())[0];
     out.add("linux.network.neighbor.limit", &ipv4, limit);
+}
+
+/// `/sys/class/infiniband/<device>/ports/<port>/{counters,hw_counters}`
+pub fn rdma(_: &Containers, out: &mut Reading) {
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    for device in inside(Path::new("/sys/class/infiniband")) {
+        for port in inside(&device.join("ports")) {
+            let groups = ["counters", "hw_counters"].map(|group| inside(&port.join(group)));
+            let (of_device, of_port) = (name(&device), name(&port));
+            let attributes = [("linux.rdma.device", &*of_device), ("linux.rdma.port", &*of_port)];
+            for file in groups.concat() {
+                let Ok(text) = fs::read_to_string(&file) else { continue };
+                // Data is counted in words of four bytes.
+                let unit = if name(&file).ends_with("_data") { 4.0 } else { 1.0 };
+                if let Some(value) = numbers(&text).first() {
+                    out.add(&format!("linux.rdma.{}", name(&file)), &attributes, value * unit);
+                }
+            }
+        }
+    }
+}
+
+fn inside(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
