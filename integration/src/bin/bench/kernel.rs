@@ -23,7 +23,7 @@ const TCP_BYTES: usize = 4 << 30;
 /// Bytes of one read or write, as iperf3 has them.
 const PIECE: usize = 128 << 10;
 /// Pairs of runs, with and without the agent.
-const PAIRS: usize = 25;
+const PAIRS: usize = 40;
 
 /// Seconds that `perf bench sched pipe` takes on one CPU, where it does nothing but switch.
 fn pipe() -> Result<f64> {
