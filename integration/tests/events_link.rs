@@ -21,7 +21,7 @@ const CHANGED: &str = "linux.network.interface.state_changed";
 fn watching(collector: &Collector, list: &str) -> Agent {
     let config = push_config("grpc", collector.grpc, "gzip", "http", "");
     let netdev = format!("[EventTracing.Netdev]\nDeviceList = {list}\n");
-    let only = only(&["network.link", "network.lacp"]);
+    let only = only(&["network.link"]);
     Agent::with(&format!("{only}{config}{netdev}")).start().unwrap()
 }
 
@@ -282,117 +282,6 @@ fn lost_messages(pid: u32) -> u64 {
     let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let of_route = rows.filter(|row| row.get(1) == Some(&"0"));
     of_route.filter_map(|row| row.get(8)?.parse::<u64>().ok()).sum()
-}
-
-/// Two bonds, one in each network, joined by two pairs of devices.
-fn join_bonds(far: &Network) {
-    for port in ["p0", "p1"] {
-        ip(&["link", "add", port, "type", "veth", "peer", "name", port, "netns", far.name()])
-            .unwrap();
-    }
-    for network in [&[][..], &["-n", far.name()]] {
-        let run = |args: &[&str]| ip(&[network, args].concat()).unwrap();
-        let options = ["mode", "802.3ad", "miimon", "100", "lacp_rate", "fast"];
-        run(&[&["link", "add", "bond0", "type", "bond"][..], &options].concat());
-        for port in ["p0", "p1"] {
-            run(&["link", "set", port, "master", "bond0"]);
-        }
-        run(&["link", "set", "bond0", "up"]);
-    }
-}
-
-/// Waits for an event of the bond that tells this of one of these ports; `after` such events before
-/// it.
-fn lacp(collector: &Collector, ports: &[&str], state: &str, after: usize) -> Record {
-    let record = collector
-        .until(|got| {
-            let of = |record: &&Record| {
-                record.event_name == "linux.network.bond.lacp.state_changed"
-                    && ports.contains(&&*record.attributes["linux.network.bond.port.name"])
-                    && record.attributes["linux.network.bond.lacp.state"] == state
-            };
-            let found = got.records.iter().filter(of).nth(after).cloned();
-            found.with_context(|| format!("{ports:?} not {state}: {:#?}", got.records))
-        })
-        .unwrap();
-    assert_eq!(record.attributes["network.interface.name"], "bond0");
-    record
-}
-
-/// Waits until the kernel says that both ends of so many ports collect and distribute.
-fn wait_for_ports(count: usize) {
-    wait_for(Duration::from_secs(20), || {
-        let text = fs::read_to_string("/proc/thread-self/net/bonding/bond0")?;
-        let found = text.matches("port state: 63\n").count();
-        ensure!(found == 2 * count, "{text}");
-        Ok(())
-    })
-    .unwrap();
-}
-
-#[test]
-fn ports_that_leave_and_join_the_aggregation_are_told() {
-    if !in_lab() {
-        println!("not here: needs the module bonding; `make lab TEST=events_link` has it");
-        return;
-    }
-    let (near, far) = (Network::new("near").unwrap(), Network::new("far").unwrap());
-    near.run(|| {
-        let collector = Collector::start(None).unwrap();
-        // Before there is a bond.
-        let agent = watching(&collector, "[]");
-        join_bonds(&far);
-        wait_for_ports(2);
-        // The kernel is silent about one that is active before it finds its partner.
-        let both = ["p0", "p1"];
-        assert_eq!(lacp(&collector, &both, "enabled", 0).severity, 9);
-        let got = collector.received().unwrap();
-        let before = got.records.iter().filter(|record| record.body.contains("enabled")).count();
-
-        // A partner that is not heard any more, over a link that stays.
-        tc(&far, &["qdisc", "add", "dev", "p1", "root", "netem", "loss", "100%"]);
-        let record = lacp(&collector, &["p1"], "disabled", 0);
-        assert_eq!(record.severity, 13);
-        assert!(record.attributes["linux.network.bond.mode"].starts_with("IEEE 802.3ad"));
-        assert_eq!(record.attributes["linux.network.bond.mii_status"], "up");
-        assert!(record.attributes["linux.network.bond.ports"].contains("partner_state"));
-        let text = &record.attributes["log.record.original"];
-        assert!(text.starts_with("/proc/net/bonding/bond0\nEthernet Channel Bonding Driver: "));
-        let data = document(&agent, "netdev_bonding_lacp");
-        assert!(data["tracer_data"]["content"].as_str().unwrap().contains("Slave Interface: p1"));
-
-        // A link that is lost, the last one.
-        ip(&["-n", far.name(), "link", "set", "p0", "down"]).unwrap();
-        assert_eq!(lacp(&collector, &["p0"], "disabled", 0).severity, 17);
-        let told = |got: &Received| {
-            got.records.iter().filter(|record| record.body.contains("disabled")).count()
-        };
-        collector
-            .until(|got| {
-                let disabled = told(got);
-                let page = agent.get("metrics")?;
-                let is_it =
-                    |line: &&str| line.starts_with("huatuo_bamai_netdev_bonding_lacp_total{");
-                let line = page.lines().find(is_it).context("no bond")?;
-                ensure!(disabled >= 2 && line.ends_with(&format!(" {disabled}")), "{line}");
-                Ok(())
-            })
-            .unwrap();
-
-        tc(&far, &["qdisc", "del", "dev", "p1", "root"]);
-        ip(&["-n", far.name(), "link", "set", "p0", "up"]).unwrap();
-        wait_for_ports(2);
-        lacp(&collector, &both, "enabled", before);
-    });
-}
-
-fn tc(network: &Network, args: &[&str]) {
-    let output = std::process::Command::new(integration::installed("tc").unwrap())
-        .args(["-n", network.name()])
-        .args(args)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

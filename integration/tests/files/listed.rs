@@ -24,7 +24,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("linux.ras.errors", "events: tests/events_ras.rs"),
     ("linux.network.packet.drops", "events: tests/events_network.rs"),
     ("linux.network.transmit_queue.timeouts", "events: tests/lab_faults.rs"),
-    ("linux.network.bond.lacp.changes", "events: tests/events_link.rs"),
+    ("linux.network.bond.lacp.changes", "events: tests/events_lacp.rs"),
     ("linux.network.interface.state_changes", "events: tests/events_link.rs"),
     ("system.network.connection.count", "netlink: tests/kernel.rs"),
     ("linux.network.qdisc.", "netlink: tests/kernel.rs"),
