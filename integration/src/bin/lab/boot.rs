@@ -75,9 +75,9 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
     Ok(Run { output, check, is_cut_short: !is_whole })
 }
 
-/// While programs are attached, the kernel patches its own code: a breakpoint, the new code, the
-/// breakpoint taken away again. An emulated CPU may see the breakpoint after it is gone, which none of
-/// metal does, and the kernel knows of no breakpoint there.
+/// The kernel patches its own code while it runs, e.g. to attach a program: a breakpoint, the rest of
+/// the new code, its first byte. An emulated CPU may run into the breakpoint when the kernel has
+/// forgotten it; it happens before the first program of ours, too.
 fn is_emulators(console: &str) -> bool {
     console.contains("int3: 0000")
 }

@@ -106,6 +106,6 @@ pub fn judge(output: &str, tests: &[Test]) -> Result<()> {
     let summaries = output.lines().filter(|line| line.starts_with("test result:")).count();
     ensure!(failed == 0, "{failed} of {} programs failed", tests.len());
     let is_empty = output.lines().any(|line| line == "running 0 tests");
-    ensure!(summaries == tests.len() && !is_empty, "a program ran no test");
+    ensure!(summaries >= tests.len() && !is_empty, "a program ran no test");
     Ok(())
 }
