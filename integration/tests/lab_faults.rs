@@ -103,7 +103,8 @@ fn errors_that_a_port_held_back_are_told_at_once() {
         "non-fatal",
         "Poisoned TLP",
         "Completion Timeout",
-        "{0x11111111,0x22222222,0x33333333,0x44444444}",
+        // More follow on newer kernels (6.18).
+        "{0x11111111,0x22222222,0x33333333,0x44444444",
     ] {
         assert!(line.contains(text), "{line}");
     }
