@@ -23,7 +23,7 @@ use kernel::Kernel;
 use tests::Test;
 
 /// Guests that the emulator may kill, one after the other.
-const BOOTS: usize = 4;
+const BOOTS: usize = 3;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -53,7 +53,7 @@ fn all(kernel: &Kernel, agent: &Path, programs: &[Test]) -> Result<(String, Stri
         if !run.is_cut_short {
             return Ok((output, run.check));
         }
-        println!("\nlab: {} was killed by the emulator; boots it again", kernel.release);
+        println!("\nlab: {} was killed by the emulator; boots another", kernel.release);
     }
     bail!("the emulator killed {BOOTS} guests; target/lab/{} has the last", kernel.release)
 }
