@@ -103,9 +103,15 @@ pub fn machine_check(status: &str) -> Result<()> {
 /// The interrupt of the first processor that corrected errors are over their threshold, by the
 /// kernel's module `mce-inject`.
 pub fn threshold_by_software() -> Result<()> {
-    // No error goes with it that the kernel would find later.
-    inject("th", "0")
+    inject("th", "0")?;
+    // It leaves an error in the bank, which the kernel would find when it looks, each 300 s.
+    modprobe("msr")?;
+    let registers = OpenOptions::new().write(true).open("/dev/cpu/0/msr")?;
+    Ok(registers.write_all_at(&[0; 8], BANK_4_STATUS)?)
 }
+
+/// The register `IA32_MC4_STATUS` (Intel SDM volume 4).
+const BANK_4_STATUS: u64 = 0x411;
 
 fn inject(flags: &str, status: &str) -> Result<()> {
     modprobe("mce-inject")?;
