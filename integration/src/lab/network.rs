@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::{modprobe, monitor, shell};
-use crate::wait_for;
+use crate::{installed, wait_for};
 
 const DRIVER: &str = "e1000e";
 
@@ -152,9 +152,10 @@ impl SoftRoce {
         )?;
         let device = Self;
         // The second address of the port is that of IPv4.
-        let (tool, options) = ("ibv_rc_pingpong", ["--ib-dev=rxe0", "--gid-idx=1", "--iters=50"]);
-        let mut server = Command::new(tool).args(options).stdout(Stdio::null()).spawn()?;
-        let talk = format!("{tool} {} 10.6.0.1", options.join(" "));
+        let tool = installed("ibv_rc_pingpong")?;
+        let options = ["--ib-dev=rxe0", "--gid-idx=1", "--iters=50"];
+        let mut server = Command::new(&tool).args(options).stdout(Stdio::null()).spawn()?;
+        let talk = format!("{} {} 10.6.0.1", tool.display(), options.join(" "));
         let client = wait_for(Duration::from_secs(5), || shell(&talk));
         let _ = server.kill();
         let _ = server.wait();
