@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::{in_lab, modprobe};
+use crate::lab::{NullDisk, in_lab};
 use crate::{root, wait_for};
 
 /// Bytes that a process may take before it is killed.
@@ -209,7 +209,7 @@ impl Cgroup {
     pub fn take_page_cache(&self, mib: u32, copies: usize) -> Result<()> {
         if in_lab() {
             // Its disk is memory, which cannot be reclaimed.
-            modprobe("null_blk")?;
+            let _disk = NullDisk::with("nr_devices=1")?;
             let read = format!("dd if=/dev/nullb0 of=/dev/null bs=1M count={mib} status=none");
             return self.run_within(&read, copies);
         }

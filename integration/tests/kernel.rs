@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use integration::lab::{Overrun, in_lab, is_elsewhere, modprobe};
+use integration::lab::{NullDisk, Overrun, in_lab, is_elsewhere};
 use integration::{Agent, Cgroup, Collector, Point, Received, container_id, proc};
 
 /// The newest points of a metric.
@@ -159,7 +159,8 @@ fn requests_to_a_disk_that_takes_30_ms_are_in_their_bucket() {
     if is_elsewhere("kernel", "the module null_blk") {
         return;
     }
-    modprobe("null_blk nr_devices=1 queue_mode=2 irqmode=2 completion_nsec=30000000").unwrap();
+    let parameters = "nr_devices=1 queue_mode=2 irqmode=2 completion_nsec=30000000";
+    let _disk = NullDisk::with(parameters).unwrap();
     let collector = Collector::start(None).unwrap();
     let agent = Agent::pushing(&collector).unwrap();
     let id = container_id(0xb2);

@@ -134,6 +134,25 @@ impl Drop for SlowDisk {
     }
 }
 
+/// `/dev/nullb0`, a disk without memory; removed when dropped.
+pub struct NullDisk;
+
+impl NullDisk {
+    /// With these parameters of the module `null_blk`.
+    pub fn with(parameters: &str) -> Result<Self> {
+        let is_there = Path::new("/sys/module/null_blk").exists();
+        ensure!(!is_there, "another test left null_blk, with its own parameters");
+        modprobe(&format!("null_blk {parameters}"))?;
+        Ok(Self)
+    }
+}
+
+impl Drop for NullDisk {
+    fn drop(&mut self) {
+        let _ = shell("modprobe -r null_blk");
+    }
+}
+
 /// The scratch disk with few requests a second; as fast as before when dropped.
 pub struct Throttled;
 

@@ -65,7 +65,7 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
         bail!("QEMU: {}", fs::read_to_string(files.complaints())?);
     }
     let kept = keep(&files, kernel, &output)?;
-    let is_cut_short = !output.contains("guest: end");
+    let is_cut_short = !output.contains("guest: done");
     let console = console(&files);
     if is_cut_short && !is_emulators(&console) {
         let (said, kept, console) = (last_line(&output), kept.display(), tail(&console));
