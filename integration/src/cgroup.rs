@@ -270,7 +270,8 @@ impl Cgroup {
     }
 }
 
-fn has_folders(folder: &Path) -> bool {
+/// Whether there are cgroups below it.
+pub(crate) fn has_folders(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()))
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::cgroup::has_folders;
 use crate::{installed, wait_for};
 
 /// A root folder with a busybox.
@@ -66,6 +67,8 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let remove = ["rm", "--force", "--time", "0", self.name];
         let _ = Command::new("podman").args(remove).output();
+        // Its monitor ends after its container.
+        let _ = remove_cgroups("libpod_parent/conmon");
     }
 }
 
@@ -74,7 +77,8 @@ pub struct Containerd {
     daemon: Child,
     folder: TempDir,
     root: TempDir,
-    started: Vec<String>,
+    /// Ids, and cgroups.
+    started: Vec<(String, String)>,
 }
 
 /// Where containerd keeps what runs, and where the agent looks for it.
@@ -117,7 +121,7 @@ impl Containerd {
         let root = self.root.path().display().to_string();
         args.extend(["--rootfs", &root, id]);
         args.extend(command);
-        self.started.push(id.to_owned());
+        self.started.push((id.to_owned(), path.to_owned()));
         self.ctr(&args).map(drop)
     }
 
@@ -140,11 +144,29 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        for id in &self.started {
+        for (id, cgroup) in &self.started {
             let _ = self.kill(id);
             let _ = self.ctr(&["container", "rm", id]);
+            let _ = remove_cgroups(cgroup);
         }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }
+}
+
+/// Removes a cgroup and those above it from all hierarchies, unless others are below them: engines
+/// make them and leave them.
+fn remove_cgroups(path: &str) -> Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root)?.flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        for below in Path::new(path.trim_start_matches('/')).ancestors() {
+            let folder = hierarchy.join(below);
+            if below == Path::new("") || !folder.exists() || has_folders(&folder) {
+                continue;
+            }
+            wait_for(Duration::from_secs(2), || Ok(fs::remove_dir(&folder)?))?;
+        }
+    }
+    Ok(())
 }
