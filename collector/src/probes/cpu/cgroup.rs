@@ -2,7 +2,8 @@
 //! CPU time of containers, and how their quota holds them back.
 //! Source: `cpuacct.stat`, `cpu.stat`, `cpu.cfs_*` and `cpuset.effective_cpus` of v1, `cpu.stat`,
 //! `cpu.max` and `cpuset.cpus.effective` of v2 (Documentation/admin-guide/cgroup-v1/cpuacct.rst and
-//! cpusets.rst, Documentation/scheduler/sched-bwc.rst, Documentation/admin-guide/cgroup-v2.rst).   Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
+//! cpusets.rst, Documentation/scheduler/sched-bwc.rst, Documentation/admin-guide/cgroup-v2.rst).
+//! Signals: `container.cpu.time`, `linux.cgroup.cpu.*`.
 
 use semconv::{MetricDef, attribute, metric};
 
