@@ -16,11 +16,29 @@ pub struct Devices<const N: usize> {
 pub struct Device<const N: usize> {
     /// Its name.
     pub name: Arc<str>,
-    /// Since when its counters count.
-    pub start: UnixNanos,
-    /// Their values.
-    pub last: [u64; N],
+    /// Since when it is there.
+    pub since: UnixNanos,
+    /// What it counts.
+    pub counters: [Counter; N],
     seen: UnixNanos,
+}
+
+/// A counter of a device. Some have 32 bits and start anew while the others go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Counter {
+    /// Its value.
+    pub value: u64,
+    /// Since when it counts.
+    pub start: UnixNanos,
+}
+
+impl Counter {
+    fn see(&mut self, value: u64, collected: UnixNanos) {
+        if value < self.value {
+            self.start = collected;
+        }
+        self.value = value;
+    }
 }
 
 impl<const N: usize> Default for Devices<N> {
@@ -31,7 +49,8 @@ impl<const N: usize> Default for Devices<N> {
 
 impl<const N: usize> Devices<N> {
     /// A device as it is in the collection at `now`. It counts since `since` if it was there when
-    /// we came, else since the collection before it appeared or before its counters fell.
+    /// we came, else since the collection before it appeared; a counter that fell, since the
+    /// collection before that.
     pub fn see(
         &mut self,
         name: &str,
@@ -42,21 +61,22 @@ impl<const N: usize> Devices<N> {
         let since = self.collected.unwrap_or(since);
         let device = self.known.entry(name.to_owned()).or_insert_with(|| Device {
             name: name.into(),
-            start: since,
-            last: values,
+            since,
+            counters: values.map(|value| Counter { value, start: since }),
             seen: now,
         });
-        if device.last.iter().zip(&values).any(|(last, value)| value < last) {
-            device.start = since;
+        for (counter, value) in device.counters.iter_mut().zip(values) {
+            counter.see(value, since);
         }
-        device.last = values;
         device.seen = now;
         device
     }
 
-    /// Ends the collection at `now`: what was not seen is forgotten.
+    /// Ends the collection at `now`: what was not seen is forgotten, but not at once. The kernel
+    /// leaves devices out of a list while others come and go.
     pub fn end(&mut self, now: UnixNanos) {
-        self.known.retain(|_, device| device.seen == now);
+        let before = self.collected.unwrap_or(now);
+        self.known.retain(|_, device| device.seen >= before);
         self.collected = Some(now);
     }
 
@@ -71,7 +91,7 @@ mod tests {
     use super::*;
 
     fn start(devices: &mut Devices<2>, name: &str, value: u64, now: UnixNanos) -> UnixNanos {
-        let start = devices.see(name, [value; 2], now, 7).start;
+        let start = devices.see(name, [value, 9], now, 7).counters[0].start;
         devices.end(now);
         start
     }
@@ -82,14 +102,19 @@ mod tests {
         assert_eq!(start(&mut devices, "eth0", 1, 100), 7);
         assert_eq!(start(&mut devices, "eth1", 1, 110), 100);
         // It was away for one collection.
-        assert_eq!(start(&mut devices, "eth0", 2, 120), 110);
+        assert_eq!(start(&mut devices, "eth0", 2, 120), 7);
+        assert_eq!(start(&mut devices, "eth0", 2, 130), 7);
+        // For two.
+        assert_eq!(start(&mut devices, "eth1", 2, 140), 130);
     }
 
     #[test]
-    fn counters_that_fall_get_a_new_start() {
+    fn a_counter_that_falls_gets_a_new_start_and_its_neighbours_go_on() {
         let mut devices = Devices::default();
         assert_eq!(start(&mut devices, "eth0", 5, 100), 7);
         assert_eq!(start(&mut devices, "eth0", 6, 110), 7);
         assert_eq!(start(&mut devices, "eth0", 4, 120), 110);
+        let [fallen, other] = devices.see("eth0", [4, 9], 130, 7).counters;
+        assert_eq!((fallen.start, other.start), (110, 7));
     }
 }

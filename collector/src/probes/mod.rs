@@ -32,7 +32,7 @@ use crate::signal::{Recorder, UnixNanos};
 
 pub use backoff::{Backoff, suppressed_before};
 pub use decode::{Decode, DecodeContext, Malformed, Suppression, kernel_text, record};
-pub use devices::Devices;
+pub use devices::{Counter, Devices};
 pub use fields::{Fields, Words};
 pub use filter::Filter;
 pub use known_issues::KnownIssues;

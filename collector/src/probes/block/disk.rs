@@ -9,7 +9,7 @@ use std::sync::Arc;
 use semconv::{MetricDef, attribute, metric};
 
 use crate::hostfs::{HostFs, parse};
-use crate::probes::{Collect, CollectError, Devices, Probe, ProbeDef, Started};
+use crate::probes::{Collect, CollectError, Counter, Devices, Probe, ProbeDef, Started};
 use crate::signal::{Attribute, Recorder, Value};
 
 /// The probe.
@@ -51,26 +51,28 @@ impl Probe for Disks {
                 written,
                 write_ms,
                 busy,
-            ] = device.last;
+            ] = device.counters;
             let name = &device.name;
-            let counts: [(&'static MetricDef, &'static str, u64); 6] = [
-                (&metric::SYSTEM_DISK_OPERATIONS, "read", reads),
-                (&metric::SYSTEM_DISK_OPERATIONS, "write", writes),
-                (&metric::SYSTEM_DISK_MERGED, "read", reads_merged),
-                (&metric::SYSTEM_DISK_MERGED, "write", writes_merged),
-                (&metric::SYSTEM_DISK_IO, "read", read.saturating_mul(SECTOR)),
-                (&metric::SYSTEM_DISK_IO, "write", written.saturating_mul(SECTOR)),
+            let counts: [(&'static MetricDef, &'static str, Counter, u64); 6] = [
+                (&metric::SYSTEM_DISK_OPERATIONS, "read", reads, 1),
+                (&metric::SYSTEM_DISK_OPERATIONS, "write", writes, 1),
+                (&metric::SYSTEM_DISK_MERGED, "read", reads_merged, 1),
+                (&metric::SYSTEM_DISK_MERGED, "write", writes_merged, 1),
+                (&metric::SYSTEM_DISK_IO, "read", read, SECTOR),
+                (&metric::SYSTEM_DISK_IO, "write", written, SECTOR),
             ];
-            for (metric, direction, count) in counts {
-                host.sum(metric, attributes(name, Some(direction)), device.start, count);
+            for (metric, direction, Counter { value, start }, factor) in counts {
+                let value = value.saturating_mul(factor);
+                host.sum(metric, attributes(name, Some(direction)), start, value);
             }
-            for (direction, ms) in [("read", read_ms), ("write", write_ms)] {
-                let def = &metric::SYSTEM_DISK_OPERATION_TIME;
-                let seconds = ms as f64 / 1e3;
-                host.sum_f64(def, attributes(name, Some(direction)), device.start, seconds);
+            let times: [(&'static MetricDef, Option<&'static str>, Counter); 3] = [
+                (&metric::SYSTEM_DISK_OPERATION_TIME, Some("read"), read_ms),
+                (&metric::SYSTEM_DISK_OPERATION_TIME, Some("write"), write_ms),
+                (&metric::SYSTEM_DISK_IO_TIME, None, busy),
+            ];
+            for (metric, direction, Counter { value, start }) in times {
+                host.sum_f64(metric, attributes(name, direction), start, value as f64 / 1e3);
             }
-            let def = &metric::SYSTEM_DISK_IO_TIME;
-            host.sum_f64(def, attributes(name, None), device.start, busy as f64 / 1e3);
         }
         self.devices.end(now);
         Ok(())

@@ -45,14 +45,15 @@ impl Probe for FlowControl {
             values[..8].copy_from_slice(&frames.sent);
             values[8..].copy_from_slice(&frames.received);
             let device = self.devices.see(name, values, cx.now, cx.boot_time);
-            for (index, count) in values.into_iter().enumerate() {
+            for (index, counter) in device.counters.into_iter().enumerate() {
                 let direction = if index < 8 { "transmit" } else { "receive" };
                 let attributes = vec![
                     (&attribute::NETWORK_INTERFACE_NAME, Value::from(&device.name)),
                     (&attribute::NETWORK_IO_DIRECTION, Value::Static(direction)),
                     (&attribute::LINUX_NETWORK_DCB_PRIORITY, Value::Int(index as i64 % 8)),
                 ];
-                host.sum(&metric::LINUX_NETWORK_DCB_PFC_FRAMES, attributes, device.start, count);
+                let def = &metric::LINUX_NETWORK_DCB_PFC_FRAMES;
+                host.sum(def, attributes, counter.start, counter.value);
             }
         }
         self.devices.end(cx.now);

@@ -99,10 +99,10 @@ fn record(
         &metric::LINUX_NETWORK_QDISC_OVERLIMITS,
         &metric::LINUX_NETWORK_QDISC_REQUEUES,
     ];
-    for (metric, value) in counters.into_iter().zip(values) {
-        host.sum(metric, attributes(), device.start, value);
+    for (metric, counter) in counters.into_iter().zip(device.counters) {
+        host.sum(metric, attributes(), counter.start, counter.value);
     }
     let (backlog, length) = (qdisc.backlog.into(), qdisc.length.into());
-    host.sum(&metric::LINUX_NETWORK_QDISC_BACKLOG_USAGE, attributes(), device.start, backlog);
-    host.sum(&metric::LINUX_NETWORK_QDISC_QUEUE_LENGTH, attributes(), device.start, length);
+    host.sum(&metric::LINUX_NETWORK_QDISC_BACKLOG_USAGE, attributes(), device.since, backlog);
+    host.sum(&metric::LINUX_NETWORK_QDISC_QUEUE_LENGTH, attributes(), device.since, length);
 }

@@ -65,8 +65,8 @@ impl Probe for Rdma {
         for (path, counter) in &mut self.counters {
             let Some(value) = counter.read() else { continue };
             let path = path.to_string_lossy();
-            let start = self.known.see(&path, [value], cx.now, cx.boot_time).start;
-            counter.record(value, start, &mut host);
+            let [known] = self.known.see(&path, [value], cx.now, cx.boot_time).counters;
+            counter.record(value, known.start, &mut host);
         }
         self.known.end(cx.now);
         Ok(())

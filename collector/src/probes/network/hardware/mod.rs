@@ -49,7 +49,7 @@ impl Probe for HardwareDrops {
                 (&attribute::LINUX_NETWORK_DRIVER, Value::from(driver)),
             ];
             let def = &metric::LINUX_NETWORK_HARDWARE_PACKET_DROPPED;
-            host.sum(def, attributes, device.start, dropped);
+            host.sum(def, attributes, device.counters[0].start, dropped);
         }
         self.devices.end(cx.now);
         Ok(())

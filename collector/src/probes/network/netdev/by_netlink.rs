@@ -89,17 +89,18 @@ impl Netdev {
         for link in wanted() {
             let device = self.details.see(&link.name, details(&link.stats), now, since);
             let name = (&attribute::NETWORK_INTERFACE_NAME, Value::from(&device.name));
-            for ((direction, error), value) in DETAILS.into_iter().zip(device.last) {
+            let [errors @ .., unhandled] = device.counters;
+            for ((direction, error), counter) in DETAILS.into_iter().zip(errors) {
                 let attributes = vec![
                     name.clone(),
                     (&attribute::NETWORK_IO_DIRECTION, Value::Static(direction)),
                     (&attribute::ERROR_TYPE, Value::Static(error)),
                 ];
                 let def = &metric::LINUX_NETWORK_INTERFACE_DETAILED_ERRORS;
-                host.sum(def, attributes, device.start, value);
+                host.sum(def, attributes, counter.start, counter.value);
             }
             let def = &metric::LINUX_NETWORK_INTERFACE_UNHANDLED_PACKETS;
-            host.sum(def, vec![name], device.start, link.stats.rx_nohandler);
+            host.sum(def, vec![name], unhandled.start, unhandled.value);
         }
         self.details.end(now);
     }

@@ -215,9 +215,10 @@ fn record<'a>(
 ) {
     for (name, values) in devices {
         let device = known.see(name, values, found.now, found.since);
-        for (column, value) in COLUMNS.iter().zip(device.last) {
+        for (column, counter) in COLUMNS.iter().zip(device.counters) {
             let metric = column.metric(found.scope);
-            out.sum(metric, column.attributes(metric, &device.name), device.start, value);
+            let attributes = column.attributes(metric, &device.name);
+            out.sum(metric, attributes, counter.start, counter.value);
         }
     }
     known.end(found.now);
