@@ -258,6 +258,10 @@ mod tests {
             (&attribute::NETWORK_IO_DIRECTION, Value::Static("receive")),
         ];
         recorder.host().sum(&metric::SYSTEM_NETWORK_IO, device, 1, 64_400_018);
+        recorder.set_probe("network.hardware");
+        let device = vec![(&attribute::NETWORK_INTERFACE_NAME, Value::Static("eth0"))];
+        let dropped = &metric::LINUX_NETWORK_HARDWARE_PACKET_DROPPED;
+        recorder.host().sum(dropped, device, 1, 5);
         recorder.finish(9)
     }
 
@@ -309,6 +313,18 @@ huatuo_bamai_runqlat_latency{host=\"hostname\",region=\"dev\",zone=\"3\"} 1
         assert!(page.contains("# TYPE huatuo_bamai_netdev_receive_bytes counter\n"));
         assert!(page.contains("huatuo_bamai_netdev_receive_bytes_total{device="));
         assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn open_metrics_has_one_family_of_a_name() {
+        let page = render(&snapshot(), Format::OpenMetrics);
+        assert!(page.contains("# TYPE huatuo_bamai_netdev_hw_rx_dropped gauge\n"));
+        assert!(page.contains("# TYPE huatuo_bamai_netdev_hw_rx_dropped_total unknown\n"));
+        let mut titles: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let all = titles.len();
+        titles.sort_unstable_by_key(|line| line.split(' ').nth(2));
+        titles.dedup_by_key(|line| line.split(' ').nth(2));
+        assert_eq!(titles.len(), all, "{page}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing the page.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use semconv::{LEGACY_PREFIX, LegacyKind};
@@ -15,12 +16,15 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Pieces {
     families: Sorted,
     format: Format,
+    /// Names of families that are written.
+    names: HashSet<&'static str>,
     is_over: bool,
 }
 
 impl Pieces {
     pub fn new(families: Families, format: Format) -> Self {
-        Self { families: families.sorted(), format, is_over: false }
+        let families = families.sorted();
+        Self { families, format, names: HashSet::new(), is_over: false }
     }
 }
 
@@ -40,22 +44,36 @@ impl Iterator for Pieces {
                 }
                 break;
             };
-            print(name, family, self.format, &mut out);
+            let title = self.title(name, family.kind);
+            print(name, family, title, self.format, &mut out);
+            self.names.insert(name);
         }
         Some(out)
     }
 }
 
-fn print(name: &str, family: Family, format: Format, out: &mut String) {
-    // OpenMetrics names a counter without the ending that its series have.
-    let (title, kind) = match (format, family.kind) {
-        (_, LegacyKind::Gauge) => (name, "gauge"),
-        (Format::Text, LegacyKind::Counter) => (name, "counter"),
-        (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
-            Some(title) => (title, "counter"),
-            None => (name, "unknown"),
-        },
-    };
+impl Pieces {
+    /// Name and type of a family. OpenMetrics names a counter without the ending that its series
+    /// have; where HUATUO has a gauge of that name, which comes before it, it keeps its ending.
+    fn title<'a>(&self, name: &'a str, kind: LegacyKind) -> (&'a str, &'static str) {
+        match (self.format, kind) {
+            (_, LegacyKind::Gauge) => (name, "gauge"),
+            (Format::Text, LegacyKind::Counter) => (name, "counter"),
+            (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
+                Some(title) if !self.names.contains(title) => (title, "counter"),
+                _ => (name, "unknown"),
+            },
+        }
+    }
+}
+
+fn print(
+    name: &str,
+    family: Family,
+    (title, kind): (&str, &str),
+    format: Format,
+    out: &mut String,
+) {
     let help = escape(family.help, format == Format::OpenMetrics);
     let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
     let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
