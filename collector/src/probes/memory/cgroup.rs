@@ -32,9 +32,10 @@ pub static PROBE: ProbeDef = ProbeDef {
 };
 
 /// What v1 calls otherwise. Its words with `total_` count the cgroups below too, as v2 does.
-const NAMES_OF_V2: [(&str, &str); 5] = [
+const NAMES_OF_V2: [(&str, &str); 6] = [
     ("cache", "file"),
     ("rss", "anon"),
+    ("rss_huge", "anon_thp"),
     ("mapped_file", "file_mapped"),
     ("dirty", "file_dirty"),
     ("writeback", "file_writeback"),
