@@ -167,6 +167,9 @@ impl NetlinkSocket {
                     NetlinkPayload::Error(error) if is_answer && error.code.is_some() => {
                         return Err(NetlinkError::Io(error.to_io()));
                     }
+                    NetlinkPayload::Done(done) if is_answer && done.code < 0 => {
+                        return Err(NetlinkError::Io(io::Error::from_raw_os_error(-done.code)));
+                    }
                     NetlinkPayload::Done(_) if is_answer => return Ok(()),
                     NetlinkPayload::InnerMessage(raw) if is_answer => {
                         each(&raw.bytes);
