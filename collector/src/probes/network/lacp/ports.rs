@@ -8,6 +8,10 @@ use crate::netlink::{Device, LacpPort};
 /// `LACP_STATE_COLLECTING | LACP_STATE_DISTRIBUTING` (drivers/net/bonding/bond_3ad.c).
 const ENABLED: u8 = 0x10 | 0x20;
 
+/// `LACP_STATE_LACP_ACTIVITY`: all that older kernels say of a partner that is not there; newer ones
+/// say nothing.
+const ACTIVITY: u16 = 0x01;
+
 /// A port as it was last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
@@ -34,11 +38,12 @@ impl Ports {
     pub fn see(&mut self, device: Device) -> Option<Port> {
         let Some(lacp) = device.lacp else { return self.remove(device.index) };
         let LacpPort { bond, is_active, actor_state, partner_state } = lacp;
+        let has_partner = partner_state & !ACTIVITY != 0;
         let is_enabled = is_active && actor_state & ENABLED == ENABLED;
         let port = Port { name: device.name, bond, is_enabled, is_active };
         let before = self.0.insert(device.index, port.clone());
         let was_enabled = before.is_some_and(|before| {
-            before.is_enabled || (before.is_active && !is_active && partner_state != 0)
+            before.is_enabled || (before.is_active && !is_active && has_partner)
         });
         (was_enabled != is_enabled).then_some(port)
     }
@@ -79,7 +84,7 @@ mod tests {
             bond: 9,
             is_active,
             actor_state,
-            partner_state: if actor_state & 0x40 == 0 { 0x3f } else { 0 },
+            partner_state: if actor_state & 0x40 == 0 { 0x3f } else { ACTIVITY },
         });
         Device { index, name: format!("eth{index}"), lacp, ..Device::default() }
     }
