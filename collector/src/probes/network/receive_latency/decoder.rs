@@ -94,13 +94,24 @@ impl LateDecoder {
         all.extend(current.attributes());
         all.push((&attribute::LINUX_NETWORK_RECEIVE_STAGE, Value::Static(stage)));
         all.push((&attribute::LINUX_NETWORK_RECEIVE_DELAY, delay.into()));
-        let issue = cx.known_issues.label(&body);
+        let issue = cx.known_issues.label(&searched(&body, &current, ends, delay));
         all.extend(issue.map(|label| (&attribute::HUATUO_KNOWN_ISSUE, label.into())));
         all.extend(suppressed_before(std::mem::take(&mut self.repeats)));
         let time = boot_to_unix(late.time_ns);
         cx.raise(Event::new(&event::LINUX_NETWORK_RECEIVE_DELAYED, time, owner, all, body));
         Ok(())
     }
+}
+
+/// What expressions of `IssuesList` are looked for in: the body, and words as HUATUO's titles have.
+fn searched(body: &str, current: &Whom, ends: Ends, delay: f64) -> String {
+    let Ends { source, destination, .. } = ends;
+    let (comm, ms) = (&current.comm, (delay * 1e3) as u64);
+    let (saddr, sport, daddr, dport) =
+        (source.ip(), source.port(), destination.ip(), destination.port());
+    format!(
+        "{body} comm={comm} lat(ms)={ms} saddr={saddr} sport={sport} daddr={daddr} dport={dport}"
+    )
 }
 
 impl Decode for LateDecoder {
@@ -154,8 +165,9 @@ mod tests {
         }
 
         fn told(&mut self, late: &late_packet) -> Result<Result<Event, Suppression>, Malformed> {
-            let issue = KnownIssue("slow".to_owned(), "driver_to_user".to_owned());
-            let (symbols, issues) = (Symbols::default(), KnownIssues::new(&[issue]));
+            let issue = |label: &str, text: &str| KnownIssue(label.to_owned(), text.to_owned());
+            let issues = [issue("slow", "driver_to_user"), issue("known", "comm=x .*sport=8080")];
+            let (symbols, issues) = (Symbols::default(), KnownIssues::new(&issues));
             let mut cx = DecodeContext::new(&self.entities, &symbols, &issues);
             self.decoder.tell(late, &mut cx)?;
             let (mut events, suppressed) = cx.into_found();
@@ -188,6 +200,8 @@ mod tests {
         assert!(machine.told(&late(2)).unwrap().is_ok());
         assert_eq!(machine.told(&late(2)).unwrap().err(), Some(Suppression::Backoff));
         let next = machine.told(&late(1)).unwrap().unwrap();
+        // As HUATUO's own example has it.
+        assert_eq!(next.get(&attribute::HUATUO_KNOWN_ISSUE), Some(&"known".into()));
         assert_eq!(next.get(&attribute::HUATUO_EVENT_SUPPRESSED_BEFORE), Some(&1_i64.into()));
         assert!(machine.told(&late(2)).unwrap().is_ok());
     }
