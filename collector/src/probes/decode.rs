@@ -46,7 +46,7 @@ pub type Suppressed = (&'static EventDef, Suppression);
 pub enum Suppression {
     /// The same has just been recorded.
     Backoff,
-    /// The configuration excludes it.
+    /// The configuration excludes it, or it is of nobody whom the event is about.
     Excluded,
     /// What was measured cannot be right, because a clock was set meanwhile.
     ClockStep,

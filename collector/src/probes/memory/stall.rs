@@ -16,7 +16,7 @@ use crate::bpf::{Global, Hook, Object, PerCpuTotal, Plan, Twin, Way};
 use crate::kernel::{boot_to_unix, unix_now};
 use crate::probes::{
     Built, Collect, CollectError, Decode, DecodeContext, EventSource, Malformed, Probe, ProbeDef,
-    StartContext, Started, Whom, record,
+    StartContext, Started, Suppression, Whom, record,
 };
 use crate::signal::{Event, Recorder, UnixNanos};
 
@@ -144,6 +144,7 @@ impl Decode for ReclaimStalls {
         let stall: reclaim_stall = record(bytes)?;
         let whom = Whom::of(&stall.task, cx.entities);
         if whom.container.is_none() {
+            cx.suppress(&event::LINUX_MEMORY_DIRECT_RECLAIM_STALL, Suppression::Excluded);
             return Ok(());
         }
         let seconds = stall.duration_ns as f64 / 1e9;
