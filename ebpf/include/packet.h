@@ -33,6 +33,12 @@ static __always_inline bool is_ipv6_extension(u8 header)
 	       header == IPV6_DESTINATION_OPTIONS;
 }
 
+/* Only that has the header of TCP. */
+static __always_inline bool is_first_fragment(__be16 frag_off)
+{
+	return !(frag_off & bpf_htons(0x1fff));
+}
+
 static __always_inline bool is_full_socket(struct sock *sk)
 {
 	u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
@@ -47,8 +53,7 @@ static __always_inline u32 tcp_over_ipv4(unsigned char *head, u32 network, struc
 
 	if (bpf_probe_read_kernel(&ip, sizeof(ip), head + network))
 		return 0;
-	/* Only the first fragment has it. */
-	if (ip.protocol != IPPROTO_TCP || ip.frag_off & bpf_htons(0x1fff))
+	if (ip.protocol != IPPROTO_TCP || !is_first_fragment(ip.frag_off))
 		return 0;
 	out->version = 4;
 	__builtin_memcpy(out->source, &ip.saddr, sizeof(ip.saddr));

@@ -74,13 +74,18 @@ static __always_inline bool is_tcp(struct sk_buff *skb)
 {
 	unsigned char *network = skb->head + skb->network_header;
 	struct event_packet unused;
+	struct {
+		__be16 frag_off;
+		u8 ttl;
+		u8 protocol;
+	} ip = {};
 	u8 protocol = 0;
 
 	if (!skb->network_header)
 		return is_sent_by_tcp(skb);
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		bpf_probe_read_kernel(&protocol, 1, network + offsetof(struct iphdr, protocol));
-		return protocol == IPPROTO_TCP;
+		bpf_probe_read_kernel(&ip, sizeof(ip), network + offsetof(struct iphdr, frag_off));
+		return ip.protocol == IPPROTO_TCP && is_first_fragment(ip.frag_off);
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IPV6))
 		return false;
