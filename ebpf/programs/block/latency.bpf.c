@@ -33,6 +33,22 @@ struct {
 	__type(value, struct block_latency);
 } latencies SEC(".maps");
 
+/* By disk alone: requests of cgroups that found no room above, so that those of the host are all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 128);
+	__type(key, struct block_key);
+	__type(value, struct block_latency);
+} overflow SEC(".maps");
+
+/* By disk. User space removes those that are gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct block_disk);
+} disks SEC(".maps");
+
 /* Slots for requests in flight; a power of two. */
 #define SLOTS 65536
 
@@ -75,16 +91,29 @@ static __always_inline void count(struct block_durations *durations, u64 duratio
 	durations->sum_ns += duration;
 }
 
-static __always_inline struct block_latency *latency_of(struct block_key *key)
+static __always_inline struct block_latency *first_in(void *map, struct block_key *key)
+{
+	struct block_latency first = { .start_ns = bpf_ktime_get_boot_ns() };
+
+	bpf_map_update_elem(map, key, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, key);
+}
+
+static __always_inline struct block_latency *latency_of(struct block_key *key, struct gendisk *disk)
 {
 	struct block_latency *latency = bpf_map_lookup_elem(&latencies, key);
-	struct block_latency first = {};
+	struct block_disk named = {};
 
 	if (latency)
 		return latency;
-	first.start_ns = bpf_ktime_get_boot_ns();
-	bpf_map_update_elem(&latencies, key, &first, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&latencies, key);
+	bpf_probe_read_kernel_str(named.name, sizeof(named.name), disk->disk_name);
+	bpf_map_update_elem(&disks, &key->device, &named, BPF_ANY);
+	latency = first_in(&latencies, key);
+	if (latency)
+		return latency;
+	key->cgroup_id = 0;
+	latency = bpf_map_lookup_elem(&overflow, key);
+	return latency ? latency : first_in(&overflow, key);
 }
 
 static __always_inline u32 number(u32 major, u32 minor)
@@ -181,6 +210,7 @@ struct done {
 	u64 start_ns;
 	struct bio *bio;
 	u32 operation;
+	struct gendisk *disk;
 	struct block_key key;
 };
 
@@ -193,7 +223,7 @@ static __always_inline int complete(struct done *done)
 	if (done->operation >= REQ_OP_FIRST_PASSTHROUGH)
 		return 0;
 	done->key.is_write = done->operation != REQ_OP_READ;
-	latency = latency_of(&done->key);
+	latency = latency_of(&done->key, done->disk);
 	if (!latency)
 		return 0;
 	queued = queued_at(done->start_ns, done->bio, now);
@@ -209,15 +239,20 @@ int BPF_PROG(block_rq_complete_btf, struct request *rq, int error, unsigned int 
 {
 	struct request___rq_disk *old = (void *)rq;
 	struct done done = {};
+	struct gendisk *disk;
 
 	/* A part of it: the rest goes on. */
 	if (bytes < rq->__data_len)
 		return 0;
-	if (bpf_core_field_exists(old->rq_disk))
-		done.key.device = number(BPF_CORE_READ(old, rq_disk, major),
-					 BPF_CORE_READ(old, rq_disk, first_minor));
-	else
-		done.key.device = number(rq->q->disk->major, rq->q->disk->first_minor);
+	if (bpf_core_field_exists(old->rq_disk)) {
+		disk = BPF_CORE_READ(old, rq_disk);
+		done.key.device = number(BPF_CORE_READ(disk, major),
+					 BPF_CORE_READ(disk, first_minor));
+	} else {
+		disk = rq->q->disk;
+		done.key.device = number(disk->major, disk->first_minor);
+	}
+	done.disk = disk;
 	done.request = address_of(rq);
 	done.start_ns = rq->start_time_ns;
 	done.bio = rq->bio;
@@ -234,6 +269,7 @@ int block_rq_complete_raw(struct bpf_raw_tracepoint_args *ctx)
 	struct request___rq_disk *old = (void *)rq;
 	struct done done = {};
 	struct gendisk *disk;
+	struct bio *bio;
 
 	if ((u32)ctx->args[2] < BPF_CORE_READ(rq, __data_len))
 		return 0;
@@ -241,12 +277,14 @@ int block_rq_complete_raw(struct bpf_raw_tracepoint_args *ctx)
 		disk = BPF_CORE_READ(old, rq_disk);
 	else
 		disk = BPF_CORE_READ(rq, q, disk);
+	bio = BPF_CORE_READ(rq, bio);
 	done.request = ctx->args[0];
 	done.start_ns = BPF_CORE_READ(rq, start_time_ns);
-	done.bio = BPF_CORE_READ(rq, bio);
+	done.bio = bio;
+	done.disk = disk;
 	done.operation = BPF_CORE_READ(rq, cmd_flags) & REQ_OP_MASK;
 	done.key.device = number(BPF_CORE_READ(disk, major), BPF_CORE_READ(disk, first_minor));
-	done.key.cgroup_id = BPF_CORE_READ(done.bio, bi_blkg, blkcg, css.cgroup, kn, id);
+	done.key.cgroup_id = BPF_CORE_READ(bio, bi_blkg, blkcg, css.cgroup, kn, id);
 	return complete(&done);
 }
 

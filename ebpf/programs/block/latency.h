@@ -12,6 +12,11 @@ struct block_key {
 	unsigned int is_write;
 };
 
+/* A disk as the kernel calls it: a path to a disk (NVMe multipath) has no number in /sys. */
+struct block_disk {
+	char name[32];
+};
+
 /* Durations of one kind. */
 struct block_durations {
 	unsigned long long sum_ns;

@@ -3,21 +3,23 @@
 //! Hooks: block_rq_issue, block_rq_complete, blk_mq_freeze_queue.   Signals: `linux.block.io.*`,
 //! `linux.cgroup.block.io.*`, `linux.block.freezes`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
-use std::sync::Arc;
+mod disks;
 
-use ebpf::block_latency::records::{BLOCK_EDGES, block_durations, block_key, block_latency};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use disks::Disks;
+use ebpf::block_latency::records::{
+    BLOCK_EDGES, block_disk, block_durations, block_key, block_latency,
+};
 use ebpf::block_latency::{OBJECT, global, map, program};
-use semconv::{MetricDef, attribute, metric};
+use semconv::{MetricDef, metric};
 
 use crate::bpf::{Global, Hook, Object, Plan, Table, Twin, Way};
 use crate::entity::{Hierarchy, Tally};
-use crate::hostfs::HostFs;
 use crate::kernel::{counter_start, unix_now};
 use crate::probes::durations::{add_buckets, earlier, edges_ns, histogram, table_size};
 use crate::probes::{Built, Collect, CollectError, Probe, ProbeDef, StartContext, Started};
-use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos, Value};
+use crate::signal::{Attribute, EntityRecorder, Recorder, UnixNanos};
 
 /// The probe.
 pub static PROBE: ProbeDef =
@@ -72,13 +74,17 @@ fn start(cx: &StartContext<'_>) -> Started {
     Started::from_object(cx, &plan, |mut object| {
         let probe = BlockLatency {
             requests: object.table_by(map::LATENCIES, total)?,
+            overflow: object.table_by(map::OVERFLOW, total)?,
+            has_overflown: false,
             freezes: object.table(map::FREEZES)?,
             sees_freezes: object.is_attached(FREEZE),
             hierarchy: Hierarchy::of(cx.fs, "blkio"),
             tally: Tally::new(add_work),
             gone: Work::new(),
-            disks: Disks { fs: cx.fs.clone(), known: HashMap::new() },
+            names: object.table(map::DISKS)?,
+            disks: Disks::new(cx.fs),
             attached: unix_now(),
+            left: HashMap::new(),
             _object: object,
         };
         Ok(Built { probe: Box::new(probe), events: None })
@@ -96,21 +102,27 @@ enum Direction {
 
 struct BlockLatency {
     requests: Table<block_key, block_latency>,
+    /// By disk alone, of cgroups that found no room.
+    overflow: Table<block_key, block_latency>,
+    has_overflown: bool,
     freezes: Table<u32, u64>,
     sees_freezes: bool,
     hierarchy: Hierarchy,
     tally: Tally<Work>,
     /// Of cgroups whose entries were removed.
     gone: Work,
+    names: Table<u32, block_disk>,
     disks: Disks,
     attached: UnixNanos,
+    /// When a disk was gone last: what has its number since then began anew.
+    left: HashMap<u32, UnixNanos>,
     _object: Object,
 }
 
 impl Probe for BlockLatency {
     fn collect(&mut self, cx: &mut Collect<'_>, out: &mut Recorder) -> Result<(), CollectError> {
-        self.disks.look_again();
-        let mut by_cgroup = self.by_cgroup()?;
+        self.disks.look_again(&mut self.names)?;
+        let mut by_cgroup = self.by_cgroup(cx.now)?;
         // It would be looked for in every cgroup, and in vain.
         let of_none = by_cgroup.remove(&NO_CGROUP).unwrap_or_default();
         let entries: Vec<(u64, Work)> = by_cgroup.into_iter().collect();
@@ -129,7 +141,9 @@ impl Probe for BlockLatency {
         for (id, work) in entries.iter().filter(|(id, _)| ended.contains(id)) {
             add_work(&mut self.gone, work);
             for (device, direction) in work.keys() {
-                self.requests.remove(key_of(*id, *device, *direction))?;
+                for number in self.disks.numbers(*device) {
+                    self.requests.remove(key_of(*id, number, *direction))?;
+                }
             }
         }
         self.collect_host(of_none, &entries, &ended, &mut out.host())
@@ -138,15 +152,25 @@ impl Probe for BlockLatency {
 
 impl BlockLatency {
     /// Requests of each cgroup, without those of disks that are gone.
-    fn by_cgroup(&mut self) -> Result<HashMap<u64, Work>, CollectError> {
+    fn by_cgroup(&mut self, now: UnixNanos) -> Result<HashMap<u64, Work>, CollectError> {
         let mut by_cgroup: HashMap<u64, Work> = HashMap::new();
         for (key, latency) in self.requests.entries()? {
-            if self.disks.name(key.device).is_none() {
+            let Some(disk) = self.disks.served(key.device) else {
+                self.left.insert(key.device, now);
                 self.requests.remove(key)?;
                 continue;
+            };
+            add_work(by_cgroup.entry(key.cgroup_id).or_default(), &work(disk, &key, latency));
+        }
+        for (key, latency) in self.overflow.entries()? {
+            let Some(disk) = self.disks.served(key.device) else {
+                self.overflow.remove(key)?;
+                continue;
+            };
+            if !std::mem::replace(&mut self.has_overflown, true) {
+                tracing::warn!("more cgroups use disks than fit: some count for the host alone");
             }
-            let direction = if key.is_write == 0 { Direction::Read } else { Direction::Write };
-            by_cgroup.entry(key.cgroup_id).or_default().insert((key.device, direction), latency);
+            add_work(by_cgroup.entry(NO_CGROUP).or_default(), &work(disk, &key, latency));
         }
         Ok(by_cgroup)
     }
@@ -163,22 +187,27 @@ impl BlockLatency {
         for (_, work) in entries.iter().filter(|(id, _)| !ended.contains(id)) {
             add_work(&mut all, work);
         }
-        self.gone.retain(|(device, _), _| self.disks.name(*device).is_some());
+        self.gone.retain(|(device, _), _| self.disks.is_there(*device));
         for (key, latency) in &all {
             let Some(attributes) = self.disks.directed(*key) else { continue };
-            record(host, &OF_HOST, &attributes, latency, self.attached);
+            let start = self.left.get(&key.0).copied().unwrap_or(self.attached);
+            record(host, &OF_HOST, &attributes, latency, start);
         }
         if !self.sees_freezes {
             return Ok(());
         }
         let mut freezes: BTreeMap<u32, u64> = all.keys().map(|(device, _)| (*device, 0)).collect();
-        freezes.extend(self.freezes.entries()?);
-        for (device, count) in freezes {
-            if let Some(disk) = self.disks.attributes(device) {
-                host.sum(&metric::LINUX_BLOCK_FREEZES, disk, self.attached, count);
+        for (device, count) in self.freezes.entries()? {
+            if let Some(disk) = self.disks.served(device) {
+                *freezes.entry(disk).or_default() += count;
             } else {
                 self.freezes.remove(device)?;
             }
+        }
+        for (device, count) in freezes {
+            let Some(disk) = self.disks.attributes(device) else { continue };
+            let start = self.left.get(&device).copied().unwrap_or(self.attached);
+            host.sum(&metric::LINUX_BLOCK_FREEZES, disk, start, count);
         }
         Ok(())
     }
@@ -203,6 +232,11 @@ fn record(
         let value = histogram(&durations.buckets, durations.sum_ns);
         out.histogram(def, attributes.to_vec(), start, value);
     }
+}
+
+fn work(disk: u32, key: &block_key, latency: block_latency) -> Work {
+    let direction = if key.is_write == 0 { Direction::Read } else { Direction::Write };
+    Work::from([((disk, direction), latency)])
 }
 
 fn key_of(cgroup_id: u64, device: u32, direction: Direction) -> block_key {
@@ -231,61 +265,8 @@ fn add_work(sum: &mut Work, other: &Work) {
     }
 }
 
-/// Names of disks by their numbers, looked up once per collection (`/sys/dev/block`).
-struct Disks {
-    fs: HostFs,
-    known: HashMap<u32, Option<Disk>>,
-}
-
-#[derive(Clone)]
-struct Disk {
-    name: Arc<str>,
-    number: Arc<str>,
-}
-
-impl Disks {
-    /// Disks come and go.
-    fn look_again(&mut self) {
-        self.known.clear();
-    }
-
-    fn name(&mut self, device: u32) -> Option<&Disk> {
-        let fs = &self.fs;
-        self.known.entry(device).or_insert_with(|| look_up(fs, device)).as_ref()
-    }
-
-    fn directed(&mut self, (device, direction): (u32, Direction)) -> Option<Vec<Attribute>> {
-        let direction = match direction {
-            Direction::Read => "read",
-            Direction::Write => "write",
-        };
-        let mut attributes = self.attributes(device)?;
-        attributes.push((&attribute::DISK_IO_DIRECTION, Value::Static(direction)));
-        Some(attributes)
-    }
-
-    fn attributes(&mut self, device: u32) -> Option<Vec<Attribute>> {
-        let Disk { name, number } = self.name(device)?;
-        Some(vec![
-            (&attribute::SYSTEM_DEVICE, Value::from(name)),
-            (&attribute::LINUX_BLOCK_DEVICE, Value::from(number)),
-        ])
-    }
-}
-
-fn look_up(fs: &HostFs, device: u32) -> Option<Disk> {
-    let number = format!("{}:{}", device >> 20, device & 0xf_ffff);
-    let link = fs.rooted(Path::new("/sys/dev/block")).join(&number);
-    let target = std::fs::read_link(link).ok()?;
-    let name = target.file_name()?.to_str()?;
-    Some(Disk { name: name.into(), number: number.into() })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
     use super::*;
 
     #[test]
@@ -309,21 +290,5 @@ mod tests {
         let read = sum[&(1, Direction::Read)];
         assert_eq!((read.queued.buckets[3], read.queued.sum_ns, read.start_ns), (4, 20, 5));
         assert_eq!(sum[&(1, Direction::Write)].queued.buckets[3], 2);
-    }
-
-    #[test]
-    fn a_disk_is_named_until_it_is_gone() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("sys/dev/block");
-        fs::create_dir_all(&folder).unwrap();
-        symlink("../../devices/pci0000:00/nvme/nvme0n1", folder.join("259:1048575")).unwrap();
-        let mut disks = Disks { fs: HostFs::new(root.path()), known: HashMap::new() };
-        let device = 259 << 20 | 0xf_ffff;
-        let disk = disks.name(device).unwrap();
-        assert_eq!((&*disk.name, &*disk.number), ("nvme0n1", "259:1048575"));
-        assert!(disks.name(8 << 20).is_none());
-        fs::remove_file(folder.join("259:1048575")).unwrap();
-        disks.look_again();
-        assert!(disks.attributes(device).is_none());
     }
 }
