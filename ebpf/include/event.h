@@ -33,7 +33,7 @@ static __always_inline struct event_loss *event_loss(void)
 	return bpf_map_lookup_elem(&losses, &zero);
 }
 
-static __always_inline bool event_allowed(u64 now_ns)
+static __always_inline bool event_allowed_up_to(u64 most, u64 now_ns)
 {
 	u64 second = now_ns / 1000000000;
 	struct event_loss *loss;
@@ -42,7 +42,7 @@ static __always_inline bool event_allowed(u64 now_ns)
 		rate_second = second;
 		rate_sent = 0;
 	}
-	if (rate_sent < events_per_second) {
+	if (rate_sent < most) {
 		/* Without its result: kernels before 5.12 cannot give it. */
 		__sync_fetch_and_add(&rate_sent, 1);
 		return true;
@@ -53,16 +53,13 @@ static __always_inline bool event_allowed(u64 now_ns)
 	return false;
 }
 
-/*
- * Room for a record of `size` bytes, zeroed but for its time, which is what records begin with; or
- * null: then the loss has been counted.
- */
-static __always_inline void *event_reserve(u64 size, u64 now_ns)
+/* See below; only until `most` events were let through in this second, which leaves room for others. */
+static __always_inline void *event_reserve_up_to(u64 most, u64 size, u64 now_ns)
 {
 	struct event_loss *loss;
 	u64 *record;
 
-	if (!event_allowed(now_ns))
+	if (!event_allowed_up_to(most, now_ns))
 		return 0;
 	record = bpf_ringbuf_reserve(&events, size, 0);
 	if (record) {
@@ -74,6 +71,15 @@ static __always_inline void *event_reserve(u64 size, u64 now_ns)
 	if (loss)
 		loss->ring_full++;
 	return 0;
+}
+
+/*
+ * Room for a record of `size` bytes, zeroed but for its time, which is what records begin with; or
+ * null: then the loss has been counted.
+ */
+static __always_inline void *event_reserve(u64 size, u64 now_ns)
+{
+	return event_reserve_up_to(events_per_second, size, now_ns);
 }
 
 #endif

@@ -35,7 +35,9 @@ static __always_inline void count(u32 source, u32 severity, u64 more)
 static __always_inline void *begin(u64 size, u32 source, u32 severity)
 {
 	u64 now_ns = bpf_ktime_get_boot_ns();
-	struct ras_head *head = event_reserve(size, now_ns);
+	/* A storm of corrected errors does not hide one that is not. */
+	u64 most = severity == RAS_CORRECTED ? events_per_second / 2 : events_per_second;
+	struct ras_head *head = event_reserve_up_to(most, size, now_ns);
 
 	if (!head)
 		return NULL;
