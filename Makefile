@@ -7,7 +7,7 @@ BINARY := target/release/huatuo-otel
 ARGS ?=
 KERNEL ?= 6.1
 EVENTS = $(patsubst integration/tests/%.rs,%,$(wildcard integration/tests/events_*.rs))
-TEST ?= lab_faults containers engines files kernel networks scheduler $(EVENTS)
+TEST ?= lab_faults twins block containers engines files kernel networks scheduler $(EVENTS)
 
 .PHONY: help deps ready build run test lint integration lab lab-matrix fuzz bench gen otelcol
 

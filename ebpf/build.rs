@@ -20,14 +20,16 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=include");
     println!("cargo::rerun-if-env-changed=CLANG");
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
-    let mut code = String::new();
+    let (mut code, mut all) = (String::new(), String::new());
     for source in sources(Path::new("programs"))? {
         let stem = module_name(&source)?;
         let object = out_dir.join(format!("{stem}.bpf.o"));
         compile(&source, &object)?;
         bind(&source, &out_dir.join(format!("{stem}.rs")))?;
         write_module(&mut code, &stem, &object)?;
+        write!(all, "({stem:?}, {stem}::OBJECT), ")?;
     }
+    writeln!(code, "/// All objects, by name.\npub static OBJECTS: &[(&str, &[u8])] = &[{all}];")?;
     for shared in SHARED {
         let header = PathBuf::from(format!("include/{shared}.h"));
         let others: Vec<&str> = SHARED.into_iter().filter(|other| *other != shared).collect();
