@@ -134,6 +134,59 @@ impl Drop for SlowDisk {
     }
 }
 
+/// A part of the scratch disk; the disk has none again when dropped.
+pub struct Partition {
+    /// Its device file.
+    pub path: PathBuf,
+}
+
+impl Partition {
+    /// 64 MiB that begin after the first. Only the kernel knows of it, not the disk.
+    pub fn of_scratch_disk() -> Result<Self> {
+        let disk = scratch_disk()?.display();
+        shell(&format!("addpart {disk} 1 2048 131072"))?;
+        let partition = Self { path: format!("{disk}1").into() };
+        ensure!(partition.path.exists(), "no {}", partition.path.display());
+        Ok(partition)
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        if let Ok(disk) = scratch_disk() {
+            let _ = shell(&format!("delpart {} 1", disk.display()));
+        }
+    }
+}
+
+/// An NVMe disk whose driver could have more paths to it; the driver is gone when dropped.
+pub struct NvmeDisk {
+    /// Its device file.
+    pub path: PathBuf,
+    /// What the kernel calls the path, which has no file.
+    pub below: String,
+}
+
+impl NvmeDisk {
+    /// Loads the driver.
+    pub fn new() -> Result<Self> {
+        modprobe("nvme")?;
+        let (path, below) = (PathBuf::from("/dev/nvme0n1"), "nvme0c0n1".to_owned());
+        let is_there = || path.exists() && Path::new("/sys/block").join(&below).exists();
+        wait_for(Duration::from_secs(10), || {
+            ensure!(is_there(), "no {} by {below}", path.display());
+            Ok(())
+        })?;
+        Ok(Self { path, below })
+    }
+}
+
+impl Drop for NvmeDisk {
+    fn drop(&mut self) {
+        let _ = shell("modprobe -r nvme");
+    }
+}
+
 /// `/dev/nullb0`, a disk without memory; removed when dropped.
 pub struct NullDisk;
 

@@ -18,7 +18,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 
 pub use clock::ClockStep;
-pub use disk::{HungTask, NullDisk, Scratch, SlowDisk, Throttled, scratch_disk};
+pub use disk::{
+    HungTask, NullDisk, NvmeDisk, Partition, Scratch, SlowDisk, Throttled, scratch_disk,
+};
 pub use hardware::{
     DEVICE, HeldReports, aer_by_monitor, machine_check, mce_by_monitor, mce_by_software,
     threshold_by_software,

@@ -12,6 +12,8 @@ use super::kernel::Kernel;
 
 /// Bytes of the scratch disk; they take no room until they are written.
 const DISK: u64 = 512 << 20;
+/// Bytes of the disk behind NVMe.
+const NVME: u64 = 64 << 20;
 
 /// Files of one run.
 pub struct Files {
@@ -26,6 +28,7 @@ impl Files {
         fs::write(files.out().join("script"), script)?;
         fs::write(files.at("hest"), firmware::table())?;
         File::create(files.at("disk"))?.set_len(DISK)?;
+        File::create(files.at("nvme"))?.set_len(NVME)?;
         image::first_root(kernel, &files.at("first-root"))?;
         Ok(files)
     }
@@ -84,8 +87,10 @@ impl Files {
         add("-virtfs", share(&self.out(), "out", ""));
         add("-virtfs", share(Path::new("/"), "host", ",readonly=on"));
         add("-virtfs", share(&modules, "modules", ",readonly=on"));
-        let disk = format!("file={},format=raw,if=none,id=scratch", self.at("disk").display());
-        add("-drive", format!("{disk},cache=unsafe"));
+        for (file, id) in [("disk", "scratch"), ("nvme", "namespace")] {
+            let path = self.at(file).display().to_string();
+            add("-drive", format!("file={path},format=raw,if=none,id={id},cache=unsafe"));
+        }
         all
     }
 }
@@ -105,6 +110,10 @@ fn machine() -> Vec<String> {
         ["-m", "3G"],
         ["-display", "none"],
         ["-device", "virtio-blk-pci,drive=scratch,id=scratch0"],
+        // A disk that could have more paths, as those of servers.
+        ["-device", "nvme-subsys,id=subsystem0"],
+        ["-device", "nvme,serial=lab,subsys=subsystem0,id=controller0"],
+        ["-device", "nvme-ns,drive=namespace,bus=controller0,shared=on"],
         ["-device", "pcie-root-port,id=port0,chassis=1,slot=1"],
         ["-device", "virtio-rng-pci,aer=on,bus=port0,id=pcie0"],
         ["-device", "pcie-root-port,id=port1,chassis=2,slot=2"],
