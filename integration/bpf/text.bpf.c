@@ -3,17 +3,14 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
-char text[] = "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [bench:1]";
-struct {
-	u64 address;
-	u64 length;
-} found;
+/* Set before loading. */
+char text[128] = "?";
+u64 address;
 
 SEC("raw_tp/task_rename")
 int find(void *ctx)
 {
-	found.address = (u64)text;
-	found.length = sizeof(text) - 1;
+	address = (u64)text;
 	return 0;
 }
 

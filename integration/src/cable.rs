@@ -56,6 +56,8 @@ pub struct Cable {
 
 /// Of the client's end.
 pub const CLIENT_MAC: &str = "02:00:00:00:00:01";
+/// Of the server's end.
+pub const SERVER_MAC: &str = "02:00:00:00:00:02";
 /// Addresses of the server.
 pub const SERVER: [IpAddr; 2] = [
     IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 0, 2)),
@@ -69,7 +71,7 @@ impl Cable {
         let [one, two] = [&cable.client, &cable.server].map(|end| end.pid().to_string());
         let mut link = Command::new(installed("ip")?);
         link.args(["link", "add", "v0", "address", CLIENT_MAC, "netns", &one]);
-        link.args(["type", "veth", "peer", "name", "v1", "netns", &two]);
+        link.args(["type", "veth", "peer", "name", "v1", "address", SERVER_MAC, "netns", &two]);
         succeed(&mut link)?;
         for (number, end) in [&cable.client, &cable.server].into_iter().enumerate() {
             let address = number + 1;

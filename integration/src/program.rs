@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use aya::maps::Array;
 use aya::programs::{RawTracePoint, loaded_programs};
-use aya::{Ebpf, RawTracePointRunOptions, TestRun};
+use aya::{Ebpf, EbpfLoader, RawTracePointRunOptions, TestRun};
 
 use crate::bpf::{compiled, ids};
 
@@ -36,8 +36,8 @@ impl Program {
     }
 }
 
-/// What the kernel's watchdog prints of a soft lockup, in the kernel's memory.
-pub struct SoftLockupText {
+/// A text in the kernel's memory, for programs that are handed one.
+pub struct KernelText {
     /// Where it is.
     pub address: u64,
     /// Its bytes.
@@ -45,16 +45,28 @@ pub struct SoftLockupText {
     _kept: Ebpf,
 }
 
-impl SoftLockupText {
+/// Room for a text and its NUL (`bpf/text.bpf.c`).
+const TEXT: usize = 128;
+
+impl KernelText {
     /// Puts it there.
-    pub fn new() -> Result<Self> {
-        let mut object = Ebpf::load(&compiled("text")?)?;
+    pub fn of(text: &str) -> Result<Self> {
+        ensure!(text.len() < TEXT, "{text:?} is too long");
+        let mut room = [0; TEXT];
+        room[..text.len()].copy_from_slice(text.as_bytes());
+        let compiled = compiled("text")?;
+        let mut object = EbpfLoader::new().override_global("text", &room, true).load(&compiled)?;
         let program: &mut RawTracePoint = object.program_mut("find").context("find")?.try_into()?;
         program.load()?;
         program.test_run(RawTracePointRunOptions::new())?;
-        let found: Array<_, [u64; 2]> = object.map(".bss").context(".bss")?.try_into()?;
-        let [address, length] = found.get(&0, 0)?;
+        let found: Array<_, u64> = object.map(".bss").context(".bss")?.try_into()?;
+        let address = found.get(&0, 0)?;
         ensure!(address != 0, "the text has no address");
-        Ok(Self { address, length, _kept: object })
+        Ok(Self { address, length: text.len() as u64, _kept: object })
+    }
+
+    /// What the kernel's watchdog prints of a soft lockup.
+    pub fn of_soft_lockup() -> Result<Self> {
+        Self::of("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [bench:1]")
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use integration::lab::{HungTask, Setting, is_elsewhere};
@@ -188,4 +188,44 @@ fn a_soft_lockup_is_told_with_its_stack_and_counted() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_cpu_that_is_held_up_below_the_threshold_is_no_soft_lockup() {
+    if is_elsewhere("events_cpu", "a CPU that may be held up for 4 s") {
+        return;
+    }
+    // Twice this is the threshold.
+    let _thresh = set("watchdog_thresh", "5");
+    let collector = Collector::start(None).unwrap();
+    let agent = pushing(&collector, "");
+    let before = collector.until(|got| Ok(got.last("linux.kernel.softlockups")?.value)).unwrap();
+    let burner = Burner::attach().unwrap();
+    burner.burn("lockup 4000").unwrap();
+    // Above it, but for others.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(12) {
+        std::hint::black_box(());
+    }
+    let got = collector.settled().unwrap();
+    assert!(got.records.iter().all(|record| record.event_name != SOFTLOCKUP));
+    assert_eq!(got.last("linux.kernel.softlockups").unwrap().value, before);
+    assert!(!agent.event_file("softlockup").exists());
+}
+
+#[test]
+fn a_task_that_waits_below_the_threshold_again_and_again_is_not_hung() {
+    // The kernel looks as often.
+    let _timeout = set("hung_task_timeout_secs", "10");
+    let collector = Collector::start(None).unwrap();
+    let agent = pushing(&collector, "");
+    let before = collector.until(|got| Ok(got.last("linux.kernel.hung_tasks")?.value)).unwrap();
+    for _ in 0..4 {
+        let _waiting = HungTask::new(10).unwrap();
+        sleep(Duration::from_secs(4));
+    }
+    let got = collector.settled().unwrap();
+    assert!(got.records.iter().all(|record| record.event_name != HUNG_TASK));
+    assert_eq!(got.last("linux.kernel.hung_tasks").unwrap().value, before);
+    assert!(!agent.event_file("hungtask").exists());
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -75,6 +76,13 @@ fn ports_that_leave_and_join_the_aggregation_are_told() {
         // The kernel is silent about one that is active before it finds its partner.
         let both = ["p0", "p1"];
         assert_eq!(lacp(&collector, &both, "enabled", 0).severity, 9);
+
+        // Longer than a partner may be silent (three seconds).
+        let since = unix_now();
+        sleep(Duration::from_secs(5));
+        let got = collector.settled().unwrap();
+        let is_lost = |record: &&Record| record.time >= since && record.body.contains("disabled");
+        assert_eq!(got.records.iter().find(is_lost).map(|record| &record.body), None);
 
         // A partner that is not heard any more, over a link that stays.
         let since = unix_now();

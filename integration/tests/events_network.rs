@@ -3,18 +3,36 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+use std::fmt::Display;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use integration::lab::is_elsewhere;
 use integration::{
-    Agent, CLIENT_MAC, Cable, Collector, Point, Received, Record, SERVER, Scene, free_port,
-    unix_now,
+    Agent, CLIENT_MAC, Cable, Collector, Namespace, Point, Received, Record, SERVER, SERVER_MAC,
+    Scene, free_port, proc, unix_now,
 };
 
 const DROPPED: &str = "linux.network.packet.dropped";
+const CLIENT: [&str; 2] = ["10.9.0.1", "fd09::1"];
+/// Of nobody: what is sent there goes astray.
+const ASTRAY: &str = "02:00:00:00:00:99";
+
+/// Has the server take this for the client's hardware address. It would not answer who looks for
+/// its own either.
+fn answer_to(cable: &Cable, mac: &str) {
+    for (client, server) in CLIENT.into_iter().zip(SERVER) {
+        let neighbour = |whose: &dyn Display, mac: &str, device: &str| {
+            format!("neigh replace {whose} lladdr {mac} dev {device} nud permanent")
+        };
+        cable.client.ip(&neighbour(&server, SERVER_MAC, "v0")).unwrap();
+        cable.server.ip(&neighbour(&client, mac, "v1")).unwrap();
+    }
+}
 
 fn first(got: &Received, end: SocketAddr) -> Result<Record> {
     got.to(DROPPED, end).first().copied().cloned().context("no event yet")
@@ -152,54 +170,134 @@ fn who_does_not_answer_is_counted_and_not_told() {
 fn the_last_ack_of_a_handshake_that_finds_a_full_queue_is_told() {
     let scene = Scene::new(0x27, "").unwrap();
     let Cable { client, server } = &scene.cable;
-    let listener = server.run(|| TcpListener::bind((SERVER[0], 0)).unwrap()).unwrap();
-    let end = listener.local_addr().unwrap();
-    // Answers go astray until eight requests wait: two CPUs that find room for one at the same time
-    // both take it.
-    let astray = "02:00:00:00:00:99";
-    let neighbour = |mac| format!("neigh replace 10.9.0.1 lladdr {mac} dev v1 nud permanent");
-    server.ip(&neighbour(astray)).unwrap();
-    let connects = (0..8).map(|_| {
-        // A thread that is started in the namespace is in it too.
-        let wait = Duration::from_secs(5) * integration::slowness();
-        client.run(|| spawn(move || TcpStream::connect_timeout(&end, wait))).unwrap()
-    });
-    let connects: Vec<_> = connects.collect();
-    sleep(Duration::from_millis(300) * integration::slowness());
-    rustix::net::listen(&listener, 1).unwrap();
-    server.ip(&neighbour(CLIENT_MAC)).unwrap();
-    let record = scene
-        .collector
-        .until(|got| {
-            let records = got.to(DROPPED, end).into_iter();
-            let overflow = |record: &&Record| {
-                record.attributes["linux.network.drop.type"] == "listen_overflow_handshake3"
-            };
-            records.rev().find(overflow).cloned().context("no overflow yet")
-        })
-        .unwrap();
-    println!("{}", record.body);
-    assert_eq!(record.attributes["linux.socket.accept_queue.limit"], "1");
-    assert_eq!(record.attributes["network.connection.state"], "listen");
-    assert_eq!(record.resource.get("container.id"), Some(&scene.id));
-    drop(connects);
+    for (address, source) in SERVER.into_iter().zip(CLIENT) {
+        let listener = server.run(|| TcpListener::bind((address, 0)).unwrap()).unwrap();
+        let end = listener.local_addr().unwrap();
+        // Answers go astray until eight requests wait: two CPUs that find room for one at the same
+        // time both take it.
+        answer_to(&scene.cable, ASTRAY);
+        let connects = (0..8).map(|_| {
+            // A thread that is started in the namespace is in it too.
+            let wait = Duration::from_secs(5) * integration::slowness();
+            client.run(|| spawn(move || TcpStream::connect_timeout(&end, wait))).unwrap()
+        });
+        let connects: Vec<_> = connects.collect();
+        sleep(Duration::from_millis(300) * integration::slowness());
+        rustix::net::listen(&listener, 1).unwrap();
+        answer_to(&scene.cable, CLIENT_MAC);
+        let record = scene
+            .collector
+            .until(|got| {
+                let records = got.to(DROPPED, end).into_iter();
+                let overflow = |record: &&Record| {
+                    record.attributes["linux.network.drop.type"] == "listen_overflow_handshake3"
+                };
+                records.rev().find(overflow).cloned().context("no overflow yet")
+            })
+            .unwrap();
+        println!("{}", record.body);
+        assert_eq!(record.attributes["source.address"], source);
+        assert_eq!(record.attributes["linux.socket.accept_queue.limit"], "1");
+        assert_eq!(record.attributes["network.connection.state"], "listen");
+        assert_eq!(record.resource.get("container.id"), Some(&scene.id));
+        drop(connects);
+    }
 }
 
 #[test]
 fn connection_requests_that_find_a_full_queue_are_told() {
-    if std::env::var_os("HUATUO_LAB").is_none() {
-        println!("not here: needs fentry or kprobes; `make lab TEST=events_network` has them");
+    if is_elsewhere("events_network", "fentry or kprobes") {
         return;
     }
     let scene = Scene::new(0x29, "").unwrap();
-    let listener = scene.cable.server.run(|| TcpListener::bind((SERVER[1], 0)).unwrap()).unwrap();
-    let end = listener.local_addr().unwrap();
-    rustix::net::listen(&listener, 1).unwrap();
-    let wait = Duration::from_millis(300) * integration::slowness();
-    let connect = || (0..4).map(|_| TcpStream::connect_timeout(&end, wait)).collect::<Vec<_>>();
-    let _held = scene.cable.client.run(connect).unwrap();
-    let record = scene.collector.until(|got| first(got, end)).unwrap();
-    println!("{}", record.body);
-    assert_eq!(record.attributes["linux.network.drop.type"], "listen_overflow_handshake1");
-    assert_eq!(record.attributes["network.connection.state"], "listen");
+    for (address, source) in SERVER.into_iter().zip(CLIENT) {
+        let bind = || TcpListener::bind((address, 0)).unwrap();
+        let listener = scene.cable.server.run(bind).unwrap();
+        let end = listener.local_addr().unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        let wait = Duration::from_millis(300) * integration::slowness();
+        let connect = || (0..4).map(|_| TcpStream::connect_timeout(&end, wait)).collect::<Vec<_>>();
+        let _held = scene.cable.client.run(connect).unwrap();
+        let record = scene.collector.until(|got| first(got, end)).unwrap();
+        println!("{}", record.body);
+        assert_eq!(record.attributes["source.address"], source);
+        assert_eq!(record.attributes["linux.network.drop.type"], "listen_overflow_handshake1");
+        assert_eq!(record.attributes["network.connection.state"], "listen");
+    }
+}
+
+/// Connection requests that listeners of the namespace have refused.
+fn refused(server: &Namespace) -> usize {
+    let text = server.run(|| proc("thread-self/net/netstat").unwrap()).unwrap();
+    let mut rows = text.lines().filter(|line| line.starts_with("TcpExt: "));
+    let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
+    let column = names.split(' ').position(|name| name == "ListenDrops").unwrap();
+    values.split(' ').nth(column).unwrap().parse().unwrap()
+}
+
+#[test]
+fn connection_requests_over_those_that_may_wait_are_told_where_there_are_no_cookies() {
+    if is_elsewhere("events_network", "fentry or kprobes") {
+        return;
+    }
+    let scene = Scene::new(0x2b, "").unwrap();
+    let Cable { client, server } = &scene.cable;
+    for (name, value) in [("tcp_syncookies", "0"), ("tcp_max_syn_backlog", "8")] {
+        let path = format!("/proc/sys/net/ipv4/{name}");
+        server.run(|| fs::write(path, value).unwrap()).unwrap();
+    }
+    // Who asks never answers.
+    answer_to(&scene.cable, ASTRAY);
+    // A queue that is full, and one with room for more than the last quarter of all that may wait.
+    for (room, address, source) in [(3, SERVER[0], CLIENT[0]), (100, SERVER[1], CLIENT[1])] {
+        let listener = server.run(|| TcpListener::bind((address, 0)).unwrap()).unwrap();
+        let end = listener.local_addr().unwrap();
+        rustix::net::listen(&listener, room).unwrap();
+        let before = refused(server);
+        // Each gives up before it would ask again.
+        let ask = || drop(TcpStream::connect_timeout(&end, Duration::from_millis(50)));
+        client.run(|| (0..12).for_each(|_| ask())).unwrap();
+        let got = scene.collector.settled().unwrap();
+        // A packet may be on its way until now.
+        let refused = refused(server) - before;
+        let told = got.to(DROPPED, end);
+        println!("room for {room}: {refused} refused, {} told", told.len());
+        assert!(refused > 0 && refused < 12, "{refused} of 12 are refused");
+        assert_eq!(told.len(), refused);
+        for record in told {
+            let of = |key: &str| &*record.attributes[key];
+            assert_eq!(of("linux.network.drop.type"), "syn_flood");
+            assert_eq!((of("source.address"), of("network.connection.state")), (source, "listen"));
+            assert_eq!(of("linux.socket.accept_queue.limit"), room.to_string());
+            assert_eq!(record.severity, 13);
+            assert_eq!(record.resource.get("container.id"), Some(&scene.id));
+            let data = &scene.agent.document("dropwatch", record).unwrap()["tracer_data"];
+            assert_eq!((&data["type"], &data["saddr"]), (&"syn_flood".into(), &source.into()));
+            assert_eq!(data["daddr"], address.to_string());
+            assert_eq!((&data["dport"], &data["sk_state"]), (&end.port().into(), &"LISTEN".into()));
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_opens_talks_and_closes_is_not_told() {
+    let scene = Scene::new(0x2d, "").unwrap();
+    for address in SERVER {
+        let (mut client, mut server) = scene.connection(address).unwrap();
+        let mut room = [0; 1000];
+        client.write_all(&room).unwrap();
+        server.read_exact(&mut room).unwrap();
+        server.write_all(&room).unwrap();
+        client.read_exact(&mut room).unwrap();
+        drop(client);
+        assert_eq!(server.read(&mut room).unwrap(), 0);
+    }
+    let got = scene.collector.settled().unwrap();
+    let is_ours = |record: &&Record| {
+        let ends = ["source.address", "destination.address"];
+        record.event_name == DROPPED
+            && ends.iter().any(|key| CLIENT.contains(&&*record.attributes[*key]))
+    };
+    let told: Vec<_> = got.records.iter().filter(is_ours).collect();
+    assert!(told.is_empty(), "{told:#?}");
 }

@@ -65,6 +65,11 @@ fn check_record(record: &Record, container: &str, cgroup: &str) {
     ] {
         assert_eq!(attributes[key], wanted, "{key}");
     }
+    // Absent where the kernel lets nobody hook `oom_kill_process`; where it does: `events_oom`.
+    for (key, wanted) in [("linux.oom.constraint", "memcg"), ("linux.oom.cgroup.path", cgroup)] {
+        let found = attributes.get(key);
+        assert!(found.is_none_or(|found| found == wanted), "{key}: {found:?}");
+    }
     for party in ["victim", "trigger"] {
         assert_eq!(attributes[&format!("linux.oom.{party}.cgroup.limit")], LIMIT, "{party}");
         let usage: u64 = attributes[&format!("linux.oom.{party}.cgroup.usage")].parse().unwrap();

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use integration::{Agent, Cgroup, Program, SoftLockupText, container_id, installed};
+use integration::{Agent, Cgroup, KernelText, Program, container_id, installed};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
 
 /// Does it once more.
@@ -21,6 +21,11 @@ pub type Strike = Box<dyn FnMut() -> Result<()> + Send>;
 const SEGMENT: [u8; 20] = [0, 9, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 4, 0, 0xba, 0xd0, 0, 0];
 
 pub fn drop_packet(_: &Agent) -> Result<Strike> {
+    segments()
+}
+
+/// Sends one that is dropped.
+pub fn segments() -> Result<Strike> {
     let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::TCP))?;
     let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     Ok(Box::new(move || {
@@ -109,7 +114,7 @@ pub fn report_aer(agent: &Agent) -> Result<Strike> {
 
 pub fn find_soft_lockup(agent: &Agent) -> Result<Strike> {
     let program = Program::of(agent.pid(), "console_raw")?;
-    let text = SoftLockupText::new()?;
+    let text = KernelText::of_soft_lockup()?;
     Ok(Box::new(move || {
         // All of it, so that it stays.
         let text = &text;
