@@ -9,15 +9,18 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use integration::{Agent, installed, number, proc};
+use integration::{Agent, Cgroup, Network, installed, number, proc};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::storm::strikes::segments;
 use super::{Figure, at, figure, sorted};
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 /// Switches there and back of a pair of processes.
 const LOOPS: &str = "150000";
+/// Packets of a flood.
+const DROPS: u32 = 1_000_000;
 /// Bytes through a TCP connection.
 const TCP_BYTES: usize = 4 << 30;
 /// Bytes of one read or write, as iperf3 has them.
@@ -100,6 +103,21 @@ fn tcp() -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
+/// Seconds that it takes to send a million packets which the kernel drops, as fast as one CPU can.
+fn drops() -> Result<f64> {
+    Network::new("drops")?.run(|| {
+        let mut send = segments()?;
+        let begin = Instant::now();
+        (0..DROPS).try_for_each(|_| send())?;
+        Ok(begin.elapsed().as_secs_f64())
+    })
+}
+
+/// Has tasks reclaim the memory that they took before.
+fn reclaims() -> Result<()> {
+    Cgroup::new("huatuo-bench")?.take_page_cache(400, 2)
+}
+
 /// Run time in ns and runs of each of the agent's programs, by its number.
 fn programs(pid: u32) -> Result<BTreeMap<u64, (u64, u64)>> {
     let mut found = BTreeMap::new();
@@ -123,7 +141,8 @@ fn names() -> Result<BTreeMap<u64, String>> {
         .collect())
 }
 
-/// What one run of each program takes under loads of the scheduler, a disk and TCP.
+/// What one run of each program takes under loads of the scheduler, a disk, TCP, packets that are
+/// dropped, and a cgroup at its limit of memory.
 pub fn hooks() -> Result<Vec<Figure>> {
     let agent = Agent::with("").start()?;
     let names = names()?;
@@ -133,6 +152,8 @@ pub fn hooks() -> Result<Vec<Figure>> {
         let before = programs(agent.pid())?;
         mixed()?;
         tcp()?;
+        drops()?;
+        reclaims()?;
         let mut figures = Vec::new();
         for (id, (time, runs)) in programs(agent.pid())? {
             let (time_before, runs_before) = before.get(&id).copied().unwrap_or_default();
@@ -179,6 +200,15 @@ fn paired(name: &str, run: fn() -> Result<f64>) -> Result<Figure> {
 /// What TCP loses.
 pub fn loopback() -> Result<Vec<Figure>> {
     Ok(vec![paired("4 GiB through a TCP connection on loopback", tcp)?])
+}
+
+/// What a flood of packets that are dropped loses.
+pub fn flood() -> Result<Vec<Figure>> {
+    let rate = f64::from(DROPS) / drops()?;
+    Ok(vec![
+        figure("dropped packets a second without the agent", format!("{rate:.0}"), ""),
+        paired("a million dropped packets", drops)?,
+    ])
 }
 
 pub fn throughput() -> Result<Vec<Figure>> {

@@ -43,6 +43,7 @@ fn main() -> Result<()> {
         ("hooks", kernel::hooks),
         ("throughput", kernel::throughput),
         ("loopback", kernel::loopback),
+        ("flood", kernel::flood),
         ("events", latency::events),
         ("storm", storm::storms),
     ];
