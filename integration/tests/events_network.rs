@@ -263,7 +263,8 @@ fn connection_requests_over_those_that_may_wait_are_told_where_there_are_no_cook
         let told = got.to(DROPPED, end);
         println!("room for {room}: {refused} refused, {} told", told.len());
         assert!(refused > 0 && refused < 12, "{refused} of 12 are refused");
-        assert_eq!(told.len(), refused);
+        // The first that finds the queue full may have been let in.
+        assert!([refused, refused + 1].contains(&told.len()));
         for record in told {
             let of = |key: &str| &*record.attributes[key];
             assert_eq!(of("linux.network.drop.type"), "syn_flood");

@@ -194,7 +194,8 @@ static __always_inline bool accept_queue_is_full(struct sock *sk)
 }
 
 /* What tcp_conn_request() (net/ipv4/tcp_input.c) finds, in its order. Of requests in the last quarter
- * of the queue it serves those of hosts that it has measured before, which we cannot tell. */
+ * of the queue it serves those of hosts that it has measured before, which we cannot tell. Kernels since
+ * v6.14, and stable ones since then, let one in when the queue is just full: it is told all the same. */
 static __always_inline int requested(void *ctx, struct sock *sk, struct sk_buff *skb)
 {
 	struct inet_connection_sock *inet = (struct inet_connection_sock *)sk;
