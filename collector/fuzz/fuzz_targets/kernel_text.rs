@@ -3,7 +3,11 @@
 #![no_main]
 
 use huatuo_otel::hostfs::{bonding, mounts, parse};
+use huatuo_otel::kernel::{Symbols, interrupted, log_message};
 use libfuzzer_sys::fuzz_target;
+
+/// Addresses in functions of the seed.
+const FRAMES: [u64; 4] = [0xffff_ffff_c000_00a0, 0xffff_ffff_8100_0210, 0x1234, u64::MAX];
 
 fuzz_target!(|text: &str| {
     bonding::bond(text);
@@ -12,6 +16,7 @@ fuzz_target!(|text: &str| {
     parse::load_averages(text);
     parse::cpu_ticks(text);
     parse::online_cpus(text);
+    parse::cpu_list(text);
     parse::buddy_zones(text).for_each(|zone| zone.blocks().for_each(drop));
     parse::stalls(text).for_each(drop);
     parse::neighbors(text);
@@ -21,4 +26,10 @@ fuzz_target!(|text: &str| {
     parse::memory(text).for_each(drop);
     parse::disks(text).for_each(drop);
     mounts::mounts(text).for_each(drop);
+    mounts::controller(text, "memory");
+    log_message(text.as_bytes());
+    interrupted(text);
+    if let Ok(symbols) = Symbols::read(text.as_bytes()) {
+        symbols.trace(&FRAMES);
+    }
 });

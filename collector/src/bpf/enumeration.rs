@@ -25,7 +25,7 @@ pub type Members = Vec<(String, u32)>;
 
 /// Name and number of each member of an enumeration, in the kernel's order; empty where there is
 /// none, or where the bytes are no BTF.
-pub(super) fn members(btf: &[u8], wanted: Enumeration) -> Members {
+pub fn members(btf: &[u8], wanted: Enumeration) -> Members {
     Sections::of(btf).and_then(|sections| sections.members(wanted)).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ mod ring;
 mod stats;
 
 pub use attach::{Hook, HookState, HookVerdict, Twin, Way};
-pub use enumeration::{Enumeration, Members};
+pub use enumeration::{Enumeration, Members, members};
 pub use map::{Cell, CgroupTable, Keys, MapError, PerCpuTotal, Record, Table, possible_cpus};
 pub use object::{Global, KernelTypes, LoadError, Object, Plan, WalkError};
 pub use ring::RingSource;

@@ -52,7 +52,7 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
 }
 
 /// The hierarchy with `controller`: one of v1 that has it, else v2.
-pub(super) fn controller(mounts: &str, controller: &str) -> Option<CgroupMount> {
+pub fn controller(mounts: &str, controller: &str) -> Option<CgroupMount> {
     find(mounts, |kind, options| {
         kind == "cgroup" && options.split(',').any(|word| word == controller)
     })

@@ -189,6 +189,7 @@ pub fn disks(text: &str) -> impl Iterator<Item = (&str, [u64; 9])> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{bonding, mounts};
     use super::*;
 
     #[test]
@@ -237,8 +238,31 @@ mod tests {
     #[test]
     fn no_text_makes_a_parser_panic() {
         let mut random = fastrand::Rng::with_seed(3);
-        let words =
-            ["cpu ", "cpu0", ":", " ", "\n", "18446744073709551616", "-1", "7", "nan", "é", "\0"];
+        let words = [
+            "cpu ",
+            "cpu0",
+            ":",
+            " ",
+            "\n",
+            "18446744073709551616",
+            "-1",
+            "7",
+            "nan",
+            "é",
+            "\0",
+            ",",
+            "4294967295",
+            "Node 0, zone",
+            "some avg10=",
+            "avg60=0 avg300=0",
+            "total=",
+            " kB",
+            "Slave Interface: ",
+            "MII Status: up",
+            " - ",
+            "cgroup",
+            "\\040",
+        ];
         for _ in 0..20_000 {
             let text: String =
                 (0..random.usize(..40)).map(|_| words[random.usize(..words.len())]).collect();
@@ -248,6 +272,17 @@ mod tests {
             cpu_ticks(&text);
             online_cpus(&text);
             cpu_list(&text);
+            buddy_zones(&text).for_each(|zone| zone.blocks().for_each(drop));
+            stalls(&text).for_each(drop);
+            neighbors(&text);
+            neighbor_table(&text);
+            protocols(&text).for_each(drop);
+            sockets(&text).for_each(drop);
+            memory(&text).for_each(drop);
+            disks(&text).for_each(drop);
+            bonding::bond(&text);
+            mounts::mounts(&text).for_each(drop);
+            mounts::controller(&text, "memory");
         }
     }
 

@@ -40,7 +40,7 @@ fn answer(log: &mut impl Read) -> io::Result<String> {
         match log.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
-                text.push_str(&message(&buffer[..length]));
+                text.push_str(&log_message(&buffer[..length]));
                 text.push('\n');
                 last = Instant::now();
             }
@@ -58,9 +58,9 @@ fn answer(log: &mut impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// The message of a record: `priority,number,time,flags;message`, and lines that describe the device
-/// (Documentation/ABI/testing/dev-kmsg).
-fn message(record: &[u8]) -> String {
+/// The message of a record of `/dev/kmsg`: `priority,number,time,flags;message`, and lines that
+/// describe the device (Documentation/ABI/testing/dev-kmsg).
+pub fn log_message(record: &[u8]) -> String {
     let text = String::from_utf8_lossy(record);
     let line = text.lines().next().unwrap_or_default();
     line.split_once(';').map_or(line, |(_, message)| message).to_owned()

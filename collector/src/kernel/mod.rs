@@ -13,7 +13,7 @@ pub use clock::{
     boot_now, boot_offset, boot_to_unix, counter_start, tick, ticks_per_second, unix_now,
 };
 pub use clock_watch::ClockWatch;
-pub use kmsg::sysrq;
+pub use kmsg::{log_message, sysrq};
 pub use limits::{keep_memory_small, raise_open_files};
 pub use records::RecordSource;
 pub use support::KernelSupport;

@@ -56,6 +56,12 @@ struct Loaded {
 }
 
 impl Symbols {
+    /// Those of a text like `/proc/kallsyms`, in place of the running kernel's.
+    pub fn read(kallsyms: impl io::Read) -> io::Result<Self> {
+        let loaded = Loaded { table: Table::read(kallsyms)?, used: Instant::now() };
+        Ok(Self(Mutex::new(Some(loaded))))
+    }
+
     /// The stack in text: leaf first, a line `function+0x1a/0x40 [module]` per frame, as the kernel
     /// prints it. Empty where there is no frame, or where the kernel hides its symbols
     /// (`kernel.kptr_restrict`, without `CAP_SYSLOG`).

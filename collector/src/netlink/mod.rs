@@ -165,10 +165,10 @@ impl NetlinkSocket {
                 let is_answer = message.header.sequence_number == self.sequence;
                 match message.payload {
                     NetlinkPayload::Error(error) if is_answer && error.code.is_some() => {
-                        return Err(NetlinkError::Io(error.to_io()));
+                        return Err(refused(error.raw_code()));
                     }
                     NetlinkPayload::Done(done) if is_answer && done.code < 0 => {
-                        return Err(NetlinkError::Io(io::Error::from_raw_os_error(-done.code)));
+                        return Err(refused(done.code));
                     }
                     NetlinkPayload::Done(_) if is_answer => return Ok(()),
                     NetlinkPayload::InnerMessage(raw) if is_answer => {
@@ -187,6 +187,11 @@ impl NetlinkSocket {
             }
         }
     }
+}
+
+/// The kernel's refusal, whose number is negative. The packages' own would overflow on the least one.
+fn refused(code: i32) -> NetlinkError {
+    NetlinkError::Io(io::Error::from_raw_os_error(code.saturating_neg()))
 }
 
 /// An attribute as it is on the wire.

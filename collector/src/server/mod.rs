@@ -13,5 +13,5 @@ mod watch;
 pub use accept::{BindError, Server};
 pub use config::{EventsWatchConfig, ServerConfig};
 pub use filter::{FILTER_FIELDS, Filters};
-pub use routes::Doors;
+pub use routes::{Doors, takes_gzip};
 pub use watch::Watchers;

@@ -118,7 +118,8 @@ async fn metrics(State(doors): Shared, headers: HeaderMap) -> Response {
     (content_type, Body::from_stream(stream::iter(pieces))).into_response()
 }
 
-fn takes_gzip(accept: &str) -> bool {
+/// Whether an `Accept-Encoding` lets a page be compressed.
+pub fn takes_gzip(accept: &str) -> bool {
     accept.split(',').any(|part| {
         let mut words = part.split(';').map(str::trim);
         words.next() == Some("gzip") && !words.any(|word| word == "q=0")

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use super::USER_AGENT_NAME;
-use super::outcome::{Accepted, Failure};
+use super::outcome::{Accepted, Failure, grpc_status};
 use super::payload::Payload;
 use super::target::{Target, TargetError};
 use crate::crypto;
@@ -41,7 +41,7 @@ impl GrpcSender {
         let answer = call.await.map_err(|error| Failure::connection(&error))?;
         let (head, body) = answer.into_parts();
         // Without a body the status is in the head.
-        if let Some(status) = Status::from_header_map(&head.headers) {
+        if let Some(status) = grpc_status(&head.headers) {
             return finished(&status).map(|()| Accepted::default());
         }
         if head.status != StatusCode::OK {
@@ -49,7 +49,7 @@ impl GrpcSender {
         }
         let collected = Limited::new(body, MAX_ANSWER).collect().await;
         let collected = collected.map_err(|error| Failure::grpc(&Status::from_error(error)))?;
-        let status = collected.trailers().and_then(Status::from_header_map);
+        let status = collected.trailers().and_then(grpc_status);
         finished(&status.unwrap_or_else(|| Status::new(Code::Unknown, "no status came")))?;
         let body = collected.to_bytes();
         Ok(Accepted::parse(self.target.signal, body.get(PREFIX..).unwrap_or_default()))

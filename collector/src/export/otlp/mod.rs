@@ -18,6 +18,7 @@ mod target;
 pub use config::{Compression, OtlpConfig, Protocol, SignalTarget};
 pub use grpc::channel as grpc_channel;
 pub use http::client as http_client;
+pub use outcome::{Accepted, Failure, grpc_status};
 pub use push_logs::LogPush;
 pub use push_metrics::MetricPush;
 pub use target::{Signal, Target, TargetError, TlsFiles, resolve};

@@ -8,6 +8,7 @@ use http::header::{HeaderMap, RETRY_AFTER};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -16,7 +17,7 @@ use crate::cause::{one_line, whole_cause};
 
 /// The receiver took the request, all of it or a part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Accepted {
+pub struct Accepted {
     /// Items that it refused; they must not be sent again.
     pub rejected: u64,
     /// What it said.
@@ -25,7 +26,7 @@ pub(super) struct Accepted {
 
 /// The receiver did not take the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub struct Failure {
     /// Sending it again may help.
     pub retry: bool,
     /// The receiver said when.
@@ -52,6 +53,22 @@ impl Accepted {
         .unwrap_or_default();
         Self { rejected: u64::try_from(rejected).unwrap_or(0), message }
     }
+}
+
+/// The status in headers or trailers, if there is one. Details that are no base64 are left out: tonic
+/// would panic.
+pub fn grpc_status(headers: &HeaderMap) -> Option<Status> {
+    let name = Status::GRPC_STATUS_DETAILS;
+    let broken = headers.contains_key(&name).then(|| {
+        let metadata = MetadataMap::from_headers(headers.clone());
+        metadata.get_bin(name.as_str()).is_none_or(|details| details.to_bytes().is_err())
+    });
+    if broken != Some(true) {
+        return Status::from_header_map(headers);
+    }
+    let mut sound = headers.clone();
+    sound.remove(name);
+    Status::from_header_map(&sound)
 }
 
 impl Failure {
@@ -149,6 +166,22 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    #[test]
+    fn details_of_a_status_that_are_no_base64_are_left_out() {
+        let of = |details: &'static str| {
+            let header = |name, value| (name, http::HeaderValue::from_static(value));
+            let headers =
+                [header(Status::GRPC_STATUS, "8"), header(Status::GRPC_STATUS_DETAILS, details)];
+            grpc_status(&HeaderMap::from_iter(headers)).unwrap()
+        };
+        assert_eq!((of("AQI").code(), of("AQI").details()), (Code::ResourceExhausted, &[1, 2][..]));
+        assert_eq!(
+            (of("gzip;q").code(), of("gzip;q").details()),
+            (Code::ResourceExhausted, &[][..])
+        );
+        assert!(grpc_status(&HeaderMap::new()).is_none());
+    }
 
     #[test]
     fn grpc_codes_are_retried_as_the_specification_says() {
