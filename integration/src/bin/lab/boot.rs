@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -57,7 +57,7 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
             }
             Err(RecvTimeoutError::Disconnected) => break None,
             Err(RecvTimeoutError::Timeout) => {
-                break Some(stands_still(&mut qemu, &files, kernel, &output)?);
+                break Some(stands_still(&mut qemu, &files)?);
             }
         }
     };
@@ -67,11 +67,10 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
     let kept = keep(&files, kernel, &output)?;
     let is_cut_short = !output.contains("guest: done");
     let console = console(&files);
-    if is_cut_short && !is_emulators(&console) {
-        let (said, kept, console) = (last_line(&output), kept.display(), tail(&console));
-        return Err(stood_still.unwrap_or_else(|| {
-            anyhow!("the guest died after {said:?}; {kept} has its console: {console}")
-        }));
+    let registers = stood_still.unwrap_or_default();
+    fs::write(kept.join("registers"), &registers)?;
+    if is_cut_short && !is_emulators(&output, &console, &registers) {
+        return Err(failed(&output, &console, &registers, &kept));
     }
     let check = fs::read_to_string(files.out().join("check.json")).unwrap_or_default();
     Ok(Run { output, check, is_cut_short })
@@ -81,8 +80,25 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
 /// the new code, its first byte. The emulator may keep what it translated in between, and its CPU runs
 /// into a breakpoint that is not there any more. Newer kernels die of it; older ones return to where it
 /// was, for ever. It happens before the first program of ours, too.
-fn is_emulators(console: &str) -> bool {
-    ["int3: 0000", "RIP: 0010:asm_exc_int3"].iter().any(|sign| console.contains(sign))
+fn is_emulators(output: &str, console: &str, registers: &str) -> bool {
+    // The guest has told where it is.
+    let address = output.lines().find_map(|line| line.strip_suffix(" T asm_exc_int3"));
+    let address = address.and_then(|line| line.strip_prefix("guest: "));
+    let returns_there = address.is_some_and(|at| registers.contains(&format!("RIP={at} ")));
+    returns_there
+        || ["int3: 0000", "RIP: 0010:asm_exc_int3"].iter().any(|sign| console.contains(sign))
+}
+
+fn failed(output: &str, console: &str, registers: &str, kept: &Path) -> Error {
+    let (said, console) = (output.lines().last().unwrap_or_default(), tail(console));
+    let what = if registers.is_empty() { "died" } else { "stood still" };
+    let cpus: Vec<&str> = registers.lines().filter(|line| line.starts_with("RIP=")).collect();
+    anyhow!(
+        "the guest {what} after {said:?}\nCPUs: {}\n{} has the registers, the output and the \
+         console, with what every task did; the console ends with: {console}",
+        cpus.join(" | "),
+        kept.display(),
+    )
 }
 
 /// Output as it comes: the name of a test is there before it ends, without the end of its line.
@@ -99,24 +115,14 @@ fn pieces(mut pipe: ChildStdout) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Ends a guest that stands still, and says what it did last.
-fn stands_still(qemu: &mut Child, files: &Files, kernel: &Kernel, output: &str) -> Result<Error> {
+/// Ends a guest that stands still; what its CPUs did last.
+fn stands_still(qemu: &mut Child, files: &Files) -> Result<String> {
     println!("\nlab: nothing for {} s; asks the guest what it does", PATIENCE.as_secs());
     let registers =
         monitor::last_words(files).unwrap_or_else(|error| format!("no answer: {error:#}"));
     qemu.kill()?;
     qemu.wait()?;
-    let kept = keep(files, kernel, output)?;
-    fs::write(kept.join("registers"), &registers)?;
-    let at: Vec<&str> = registers.lines().filter(|line| line.starts_with("RIP=")).collect();
-    Ok(anyhow!(
-        "the guest stood still after {:?}\nCPUs: {}\n{} has the registers, the output and the \
-         console, with what every task did; the console ends with: {}",
-        last_line(output),
-        at.join(" | "),
-        kept.display(),
-        tail(&console(files)),
-    ))
+    Ok(registers)
 }
 
 /// Where the console and the output of a run are kept, until the next one on this kernel.
@@ -126,10 +132,6 @@ fn keep(files: &Files, kernel: &Kernel, output: &str) -> Result<PathBuf> {
     fs::copy(files.console(), folder.join("console"))?;
     fs::write(folder.join("output"), output)?;
     Ok(folder)
-}
-
-fn last_line(output: &str) -> &str {
-    output.lines().last().unwrap_or_default()
 }
 
 fn console(files: &Files) -> String {

@@ -20,6 +20,9 @@ const ALLOWED: [&str; 4] = ["mce", "pcie_aer_inject_error", "set_link", "block_s
 /// tasks.
 const QUESTIONS: [&str; 3] = ["alt-sysrq-l", "alt-sysrq-w", "alt-sysrq-t"];
 
+/// Looks at the CPUs.
+const LOOKS: u32 = 20;
+
 /// A connection that speaks QMP (QEMU's docs/interop/qmp-spec).
 struct Monitor {
     lines: BufReader<UnixStream>,
@@ -94,10 +97,15 @@ pub fn serve(files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// Makes the kernel print what all of its tasks do; what the CPUs do.
+/// Makes the kernel print what all of its tasks do; what the CPUs do, looked at more than once.
 pub fn last_words(files: &Files) -> Result<String> {
     let mut monitor = Monitor::connect(&files.lab_monitor())?;
-    let registers = monitor.human("info registers -a")?;
+    let mut registers = String::new();
+    for _ in 0..LOOKS {
+        registers += &monitor.human("info registers -a")?;
+        registers.push('\n');
+        sleep(Duration::from_millis(50));
+    }
     for keys in QUESTIONS {
         monitor.human(&format!("sendkey {keys}"))?;
         sleep(Duration::from_secs(5));

@@ -71,7 +71,8 @@ pub fn script(agent: &Path, tests: &[&Test]) -> String {
         "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
          export HUATUO_TEST_SLOWNESS=10 HUATUO_LAB=1 RUST_BACKTRACE=0\n\
          modprobe --all veth overlay tcp_diag bonding bridge dummy sch_netem\n\
-         echo \"guest: $(uname -r), cgroup: $(stat -f -c %T /sys/fs/cgroup)\"\n",
+         echo \"guest: $(uname -r), cgroup: $(stat -f -c %T /sys/fs/cgroup)\"\n\
+         echo \"guest: $(grep -w asm_exc_int3 /proc/kallsyms)\"\n",
     );
     script.push_str(&format!(
         "export HUATUO_OTEL_BIN={agent}\n{agent} check --json > /out/check.json\n"
