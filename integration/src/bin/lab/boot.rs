@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Boots a kernel in QEMU, by software emulation: hardware virtualisation is not everywhere.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use super::qemu::Files;
 
 /// How long a guest may say nothing. The slowest test takes some five minutes in emulation.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long until the lab looks whether the emulator holds it.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// What a guest left.
 pub struct Run {
@@ -46,10 +49,11 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
     let for_guest = Arc::clone(&files);
     // It ends with QEMU, whose end is judged below.
     std::thread::spawn(move || monitor::serve(&for_guest));
-    let mut output = String::new();
+    let (mut output, mut silent) = (String::new(), Duration::ZERO);
     let stood_still = loop {
-        match pieces.recv_timeout(PATIENCE) {
+        match pieces.recv_timeout(LOOK) {
             Ok(piece) => {
+                silent = Duration::ZERO;
                 let text = String::from_utf8_lossy(&piece).replace('\r', "");
                 print!("{text}");
                 stdout().flush()?;
@@ -57,7 +61,12 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
             }
             Err(RecvTimeoutError::Disconnected) => break None,
             Err(RecvTimeoutError::Timeout) => {
-                break Some(stands_still(&mut qemu, &files)?);
+                silent += LOOK;
+                let registers = monitor::registers(&files).unwrap_or_default();
+                if silent >= PATIENCE || is_at_breakpoint(&output, &registers) {
+                    stands_still(&mut qemu, &files, silent)?;
+                    break Some(registers);
+                }
             }
         }
     };
@@ -81,22 +90,26 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
 /// into a breakpoint that is not there any more. Newer kernels die of it; older ones return to where it
 /// was, for ever. It happens before the first program of ours, too.
 fn is_emulators(output: &str, console: &str, registers: &str) -> bool {
-    // The guest has told where it is.
+    is_at_breakpoint(output, registers)
+        || ["int3: 0000", "RIP: 0010:asm_exc_int3"].iter().any(|sign| console.contains(sign))
+}
+
+/// A CPU was seen more than once at the handler of breakpoints, which the guest has told the place of.
+fn is_at_breakpoint(output: &str, registers: &str) -> bool {
     let address = output.lines().find_map(|line| line.strip_suffix(" T asm_exc_int3"));
     let address = address.and_then(|line| line.strip_prefix("guest: "));
-    let returns_there = address.is_some_and(|at| registers.contains(&format!("RIP={at} ")));
-    returns_there
-        || ["int3: 0000", "RIP: 0010:asm_exc_int3"].iter().any(|sign| console.contains(sign))
+    address.is_some_and(|at| registers.matches(&format!("RIP={at} ")).count() > 1)
 }
 
 fn failed(output: &str, console: &str, registers: &str, kept: &Path) -> Error {
     let (said, console) = (output.lines().last().unwrap_or_default(), tail(console));
     let what = if registers.is_empty() { "died" } else { "stood still" };
-    let cpus: Vec<&str> = registers.lines().filter(|line| line.starts_with("RIP=")).collect();
+    let cpus: BTreeSet<&str> =
+        registers.split_whitespace().filter(|word| word.starts_with("RIP=")).collect();
     anyhow!(
         "the guest {what} after {said:?}\nCPUs: {}\n{} has the registers, the output and the \
          console, with what every task did; the console ends with: {console}",
-        cpus.join(" | "),
+        cpus.into_iter().collect::<Vec<_>>().join(" "),
         kept.display(),
     )
 }
@@ -115,14 +128,15 @@ fn pieces(mut pipe: ChildStdout) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Ends a guest that stands still; what its CPUs did last.
-fn stands_still(qemu: &mut Child, files: &Files) -> Result<String> {
-    println!("\nlab: nothing for {} s; asks the guest what it does", PATIENCE.as_secs());
-    let registers =
-        monitor::last_words(files).unwrap_or_else(|error| format!("no answer: {error:#}"));
+/// Ends a guest that stands still, after it has told why.
+fn stands_still(qemu: &mut Child, files: &Files, silent: Duration) -> Result<()> {
+    println!("\nlab: nothing for {} s; asks the guest what it does", silent.as_secs());
+    if let Err(error) = monitor::print_tasks(files) {
+        println!("lab: no answer: {error:#}");
+    }
     qemu.kill()?;
     qemu.wait()?;
-    Ok(registers)
+    Ok(())
 }
 
 /// Where the console and the output of a run are kept, until the next one on this kernel.

@@ -97,8 +97,8 @@ pub fn serve(files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// Makes the kernel print what all of its tasks do; what the CPUs do, looked at more than once.
-pub fn last_words(files: &Files) -> Result<String> {
+/// What the CPUs do, looked at more than once.
+pub fn registers(files: &Files) -> Result<String> {
     let mut monitor = Monitor::connect(&files.lab_monitor())?;
     let mut registers = String::new();
     for _ in 0..LOOKS {
@@ -106,9 +106,15 @@ pub fn last_words(files: &Files) -> Result<String> {
         registers.push('\n');
         sleep(Duration::from_millis(50));
     }
+    Ok(registers)
+}
+
+/// Makes the kernel print what all of its tasks do.
+pub fn print_tasks(files: &Files) -> Result<()> {
+    let mut monitor = Monitor::connect(&files.lab_monitor())?;
     for keys in QUESTIONS {
         monitor.human(&format!("sendkey {keys}"))?;
         sleep(Duration::from_secs(5));
     }
-    Ok(registers)
+    Ok(())
 }
