@@ -24,6 +24,10 @@
 #define TCP_CLOSE 7
 #define TCP_NEW_SYN_RECV 12
 
+/* In the second byte of struct tcphdr's offset_and_flags. */
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+
 /* Headers of IPv6 that may stand before that of TCP; more of them are not looked at. */
 #define IPV6_EXTENSIONS 4
 

@@ -357,6 +357,7 @@ struct sock_common {
 enum skb_drop_reason {
 	SKB_NOT_DROPPED_YET,
 	SKB_CONSUMED,
+	SKB_DROP_REASON_NOT_SPECIFIED,
 	SKB_DROP_REASON_TCP_LISTEN_OVERFLOW,
 };
 

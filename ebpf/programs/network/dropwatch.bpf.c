@@ -156,6 +156,41 @@ static __always_inline bool is_unread_end(struct sk_buff *skb)
 	return !skb->len && sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
 }
 
+static __always_inline bool is_without_reason(u32 reason)
+{
+	if (reason == DROP_NO_REASON)
+		return true;
+	return HAS_REASON(SKB_DROP_REASON_NOT_SPECIFIED) && reason == REASON(SKB_DROP_REASON_NOT_SPECIFIED);
+}
+
+/*
+ * The kernel frees what it handles for a socket that waits for the end of a connection as if it were
+ * dropped, without a reason (discard_it in tcp_v4_rcv(), net/ipv4/tcp_ipv4.c): each connection whose
+ * second end is closed later than the first. A packet without data that neither opens nor resets a
+ * connection is most likely that, and nothing is lost with it.
+ */
+static __always_inline bool is_without_data(struct sk_buff *skb)
+{
+	u32 network = skb->network_header, transport = skb->transport_header, length;
+	struct tcphdr tcp = {};
+	__be16 total = 0;
+
+	if (!network || transport <= network || transport == (u16)~0)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		bpf_probe_read_kernel(&total, sizeof(total), skb->head + network + offsetof(struct iphdr, tot_len));
+		length = bpf_ntohs(total);
+	} else {
+		bpf_probe_read_kernel(&total, sizeof(total),
+				      skb->head + network + offsetof(struct ipv6hdr, payload_len));
+		length = bpf_ntohs(total) + sizeof(struct ipv6hdr);
+	}
+	bpf_probe_read_kernel(&tcp, sizeof(tcp), skb->head + transport);
+	if (tcp.offset_and_flags[1] & (TCP_SYN | TCP_RST))
+		return false;
+	return length == transport - network + (tcp.offset_and_flags[0] >> 4) * 4;
+}
+
 static __always_inline int dropped(void *ctx, struct sk_buff *skb, u32 reason, struct sock *sk)
 {
 	struct sock *listener;
@@ -167,6 +202,8 @@ static __always_inline int dropped(void *ctx, struct sk_buff *skb, u32 reason, s
 	listener = refused_by(skb);
 	if (listener || is_overflow(reason))
 		type = DROP_LISTEN_OVERFLOW_HANDSHAKE3;
+	else if (is_without_reason(reason) && is_without_data(skb))
+		return 0;
 	return report(ctx, skb, sk ?: listener ?: skb->sk, reason, type);
 }
 
