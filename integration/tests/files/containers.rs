@@ -86,9 +86,10 @@ pub fn cpu(containers: &Containers, out: &mut Reading) {
 }
 
 /// Words of v1 that v2 has under another name.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("cache", "file"),
     ("rss", "anon"),
+    ("rss_huge", "anon_thp"),
     ("mapped_file", "file_mapped"),
     ("dirty", "file_dirty"),
     ("writeback", "file_writeback"),
