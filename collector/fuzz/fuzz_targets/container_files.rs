@@ -18,22 +18,14 @@ use huatuo_otel::signal::Audience;
 use huatuo_otel::status::Board;
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../files_of_a_container.rs"]
+mod files_of_a_container;
+use files_of_a_container::FILES;
+
 /// Stands in for the machine.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/container_files");
 /// The only probes that run.
 const OURS: [&str; 4] = ["cpu.cgroup", "memory.cgroup", "memory.events", "system.pressure"];
-const FILES: [&str; 10] = [
-    "cpu.max",
-    "cpu.stat",
-    "cpuset.cpus.effective",
-    "memory.current",
-    "memory.max",
-    "memory.events",
-    "memory.stat",
-    "cpu.pressure",
-    "io.pressure",
-    "memory.pressure",
-];
 
 thread_local! {
     static COLLECTOR: RefCell<Collector> = RefCell::new(collector());

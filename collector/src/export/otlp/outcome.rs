@@ -59,16 +59,11 @@ impl Accepted {
 /// would panic.
 pub fn grpc_status(headers: &HeaderMap) -> Option<Status> {
     let name = Status::GRPC_STATUS_DETAILS;
-    let broken = headers.contains_key(&name).then(|| {
-        let metadata = MetadataMap::from_headers(headers.clone());
-        metadata.get_bin(name.as_str()).is_none_or(|details| details.to_bytes().is_err())
-    });
-    if broken != Some(true) {
-        return Status::from_header_map(headers);
+    let mut metadata = MetadataMap::from_headers(headers.clone());
+    if metadata.get_bin(name.as_str()).is_some_and(|details| details.to_bytes().is_err()) {
+        metadata.remove_bin(name.as_str());
     }
-    let mut sound = headers.clone();
-    sound.remove(name);
-    Status::from_header_map(&sound)
+    Status::from_header_map(metadata.as_ref())
 }
 
 impl Failure {

@@ -16,7 +16,7 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Pieces {
     families: Sorted,
     format: Format,
-    /// Names of families that are written.
+    /// Names of families that are written, for OpenMetrics.
     names: HashSet<&'static str>,
     is_over: bool,
 }
@@ -46,7 +46,9 @@ impl Iterator for Pieces {
             };
             let title = self.title(name, family.kind);
             print(name, family, title, self.format, &mut out);
-            self.names.insert(name);
+            if self.format == Format::OpenMetrics {
+                self.names.insert(name);
+            }
         }
         Some(out)
     }

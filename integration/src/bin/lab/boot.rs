@@ -62,7 +62,8 @@ pub fn run(kernel: &Kernel, script: &str) -> Result<Run> {
             Err(RecvTimeoutError::Disconnected) => break None,
             Err(RecvTimeoutError::Timeout) => {
                 silent += LOOK;
-                let registers = monitor::registers(&files).unwrap_or_default();
+                let registers = monitor::registers(&files)
+                    .unwrap_or_else(|error| format!("no answer: {error:#}"));
                 if silent >= PATIENCE || is_at_breakpoint(&output, &registers) {
                     stands_still(&mut qemu, &files, silent)?;
                     break Some(registers);

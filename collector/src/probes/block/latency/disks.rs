@@ -4,7 +4,7 @@
 //! A path to a disk of NVMe multipath has a number that `/sys` does not show. Its requests are those
 //! of the disk that it leads to (drivers/nvme/host/multipath.c: `nvme0c1n2` leads to `nvme0n2`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,8 +22,6 @@ pub struct Disks {
     fs: HostFs,
     /// By the number of a disk, or of a path to one.
     known: HashMap<u32, Option<Disk>>,
-    /// Paths that were seen.
-    paths: BTreeSet<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,13 +33,12 @@ struct Disk {
 
 impl Disks {
     pub fn new(fs: &HostFs) -> Self {
-        Self { fs: fs.clone(), known: HashMap::new(), paths: BTreeSet::new() }
+        Self { fs: fs.clone(), known: HashMap::new() }
     }
 
     /// Disks come and go. `names` has what the kernel calls them.
     pub fn look_again(&mut self, names: &mut Table<u32, block_disk>) -> Result<(), MapError> {
         self.known.clear();
-        self.paths.clear();
         for (device, named) in names.entries()? {
             if !self.is_there(device) && !self.add_path(device, &kernel_text(&named.name)) {
                 names.remove(device)?;
@@ -56,7 +53,6 @@ impl Disks {
             return false;
         };
         self.known.insert(device, Some(disk));
-        self.paths.insert(device);
         true
     }
 
@@ -71,11 +67,11 @@ impl Disks {
 
     /// Numbers under which the kernel counts requests of a disk.
     pub fn numbers(&self, device: u32) -> Vec<u32> {
-        let leads_there = |path: &&u32| {
-            let disk = self.known.get(path).and_then(Option::as_ref);
-            disk.is_some_and(|disk| disk.device == device)
+        let leads_there = |(number, disk): (&u32, &Option<Disk>)| {
+            let is_path = *number != device && disk.as_ref()?.device == device;
+            is_path.then_some(*number)
         };
-        self.paths.iter().filter(leads_there).copied().chain([device]).collect()
+        self.known.iter().filter_map(leads_there).chain([device]).collect()
     }
 
     pub fn directed(&mut self, (device, direction): (u32, Direction)) -> Option<Vec<Attribute>> {

@@ -154,25 +154,29 @@ impl BlockLatency {
     /// Requests of each cgroup, without those of disks that are gone.
     fn by_cgroup(&mut self, now: UnixNanos) -> Result<HashMap<u64, Work>, CollectError> {
         let mut by_cgroup: HashMap<u64, Work> = HashMap::new();
-        for (key, latency) in self.requests.entries()? {
-            let Some(disk) = self.disks.served(key.device) else {
-                self.left.insert(key.device, now);
-                self.requests.remove(key)?;
-                continue;
-            };
-            add_work(by_cgroup.entry(key.cgroup_id).or_default(), &work(disk, &key, latency));
-        }
-        for (key, latency) in self.overflow.entries()? {
-            let Some(disk) = self.disks.served(key.device) else {
-                self.overflow.remove(key)?;
-                continue;
-            };
-            if !std::mem::replace(&mut self.has_overflown, true) {
-                tracing::warn!("more cgroups use disks than fit: some count for the host alone");
+        // Those that overflowed have no cgroup.
+        for (table, overflows) in [(&mut self.requests, false), (&mut self.overflow, true)] {
+            for (key, latency) in table.entries()? {
+                let Some(disk) = self.disks.served(key.device) else {
+                    self.left.insert(key.device, now);
+                    table.remove(key)?;
+                    continue;
+                };
+                if overflows && !std::mem::replace(&mut self.has_overflown, true) {
+                    tracing::warn!(
+                        "more cgroups use disks than fit: some count for the host alone"
+                    );
+                }
+                let work = by_cgroup.entry(key.cgroup_id).or_default();
+                add_to(work, (disk, direction(&key)), &latency);
             }
-            add_work(by_cgroup.entry(NO_CGROUP).or_default(), &work(disk, &key, latency));
         }
         Ok(by_cgroup)
+    }
+
+    /// Since when requests of a disk count for the host.
+    fn since(&self, disk: u32) -> UnixNanos {
+        self.left.get(&disk).copied().unwrap_or(self.attached)
     }
 
     fn collect_host(
@@ -190,8 +194,7 @@ impl BlockLatency {
         self.gone.retain(|(device, _), _| self.disks.is_there(*device));
         for (key, latency) in &all {
             let Some(attributes) = self.disks.directed(*key) else { continue };
-            let start = self.left.get(&key.0).copied().unwrap_or(self.attached);
-            record(host, &OF_HOST, &attributes, latency, start);
+            record(host, &OF_HOST, &attributes, latency, self.since(key.0));
         }
         if !self.sees_freezes {
             return Ok(());
@@ -206,8 +209,7 @@ impl BlockLatency {
         }
         for (device, count) in freezes {
             let Some(disk) = self.disks.attributes(device) else { continue };
-            let start = self.left.get(&device).copied().unwrap_or(self.attached);
-            host.sum(&metric::LINUX_BLOCK_FREEZES, disk, start, count);
+            host.sum(&metric::LINUX_BLOCK_FREEZES, disk, self.since(device), count);
         }
         Ok(())
     }
@@ -234,9 +236,8 @@ fn record(
     }
 }
 
-fn work(disk: u32, key: &block_key, latency: block_latency) -> Work {
-    let direction = if key.is_write == 0 { Direction::Read } else { Direction::Write };
-    Work::from([((disk, direction), latency)])
+fn direction(key: &block_key) -> Direction {
+    if key.is_write == 0 { Direction::Read } else { Direction::Write }
 }
 
 fn key_of(cgroup_id: u64, device: u32, direction: Direction) -> block_key {
@@ -261,8 +262,12 @@ fn add(sum: &mut block_latency, other: &block_latency) {
 
 fn add_work(sum: &mut Work, other: &Work) {
     for (key, latency) in other {
-        sum.entry(*key).and_modify(|sum| add(sum, latency)).or_insert(*latency);
+        add_to(sum, *key, latency);
     }
+}
+
+fn add_to(sum: &mut Work, key: (u32, Direction), latency: &block_latency) {
+    sum.entry(key).and_modify(|sum| add(sum, latency)).or_insert(*latency);
 }
 
 #[cfg(test)]
