@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use huatuo_otel::collect::TakeSnapshot;
 use huatuo_otel::export::otlp::{
     Compression, LogPush, MetricPush, OtlpConfig, Protocol, Signal, resolve,
 };
@@ -54,7 +55,7 @@ impl Pushing {
         let board = Arc::new(Board::default());
         let target = resolve(config, Signal::Metrics).unwrap().unwrap();
         let status = board.exporter("otlp/metrics", String::new());
-        let take = Box::new(|| Box::pin(async { snapshot() }) as _);
+        let take = TakeSnapshot::from_fn(snapshot);
         let push = MetricPush::new(target, take, Duration::from_millis(50), status).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(push.run(stop.clone()));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use huatuo_otel::collect::TakeSnapshot;
 use huatuo_otel::journal::{Journal, MemoryJournal};
 use huatuo_otel::server::{Doors, EventsWatchConfig, Server, ServerConfig, Watchers};
 use huatuo_otel::status::Board;
@@ -37,7 +38,7 @@ async fn start(server: ServerConfig, watch: EventsWatchConfig) -> Running {
     let watchers = Arc::new(Watchers::new(journal.clone(), &watch, stop.clone()));
     let ready = Arc::new(AtomicBool::new(false));
     let doors = Doors {
-        take: Box::new(|| Box::pin(async { snapshot() })),
+        take: TakeSnapshot::from_fn(snapshot),
         board: Arc::new(Board::default()),
         census: Box::new(Default::default),
         watchers: Arc::clone(&watchers),

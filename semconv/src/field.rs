@@ -93,13 +93,12 @@ impl FieldFamily {
         })
     }
 
-    /// The metric of `word`, or `None` where it is no kernel word (`[a-z0-9_]`, or `[A-Za-z0-9_]`
-    /// with a group, up to 64 bytes) or the table of words is full.
+    /// The metric of `word`, or `None` where it is no kernel word (`[A-Za-z0-9_]`, up to 64 bytes)
+    /// or the table of words is full.
     pub fn field(&self, word: &str) -> Option<Field> {
-        let is_letter = |b: u8| b.is_ascii_lowercase() || self.grouped && b.is_ascii_uppercase();
         let well_formed = !word.is_empty()
             && word.len() <= 64
-            && word.bytes().all(|b| is_letter(b) || b.is_ascii_digit() || b == b'_');
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let in_parts = word.split_once('_').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
         if !well_formed || self.grouped && !in_parts {
             return None;
@@ -135,7 +134,7 @@ impl FieldFamily {
     fn name_of(&self, word: &str, rule: &FieldRule) -> String {
         match (rule.rename, self.grouped) {
             ("", true) => word.replacen('_', ".", 1).to_lowercase(),
-            ("", false) => word.to_owned(),
+            ("", false) => word.to_lowercase(),
             (name, _) => name.to_owned(),
         }
     }

@@ -283,8 +283,15 @@ fn words_of_vmstat_get_their_kind_and_unit() {
 }
 
 #[test]
+fn metrics_have_words_in_lower_case_and_the_legacy_page_the_kernels() {
+    let metric = family::RDMA.field("VL15_dropped").unwrap().metric;
+    assert_eq!((metric.name, metric.unit), ("linux.rdma.vl15_dropped", "{packet}"));
+    assert_eq!(metric.legacy[0].name, "netdev_rdma_link_VL15_dropped");
+}
+
+#[test]
 fn what_is_no_word_of_a_kernel_gives_no_metric() {
-    for word in ["", "a b", "Nr_free", "nr-free", "a.b", &"x".repeat(65), "ä"] {
+    for word in ["", "a b", "nr-free", "a.b", &"x".repeat(65), "ä"] {
         assert!(family::VMSTAT.field(word).is_none(), "{word}");
     }
     let again = family::VMSTAT.field("pgfault").unwrap().metric;

@@ -43,6 +43,8 @@ struct Slot {
     /// The legacy page shows nothing of it.
     is_only_pushed: bool,
     running: Option<Running>,
+    /// Its last collection failed, and the board has why.
+    is_in_trouble: bool,
     /// When to start it anew.
     restart: Option<Instant>,
     restarts: u64,
@@ -98,7 +100,8 @@ impl Collector {
     }
 
     fn ask(&mut self, index: usize, now: UnixNanos, recorder: &mut Recorder) {
-        let Some(running) = &mut self.slots[index].running else { return };
+        let slot = &mut self.slots[index];
+        let Some(running) = &mut slot.running else { return };
         let name = PROBES[index].name;
         let begin = Instant::now();
         recorder.set_probe(name);
@@ -112,14 +115,17 @@ impl Collector {
         let probe = &mut running.probe;
         let outcome = catch_unwind(AssertUnwindSafe(|| probe.collect(&mut cx, recorder)));
         self.meter.probe_collected(name, begin.elapsed());
-        let board = &self.starter.board;
-        match outcome {
-            Ok(Ok(())) => board.set_last_error(name, ""),
-            Ok(Err(error)) => board.set_last_error(name, &error.to_string()),
-            Err(_) => {
-                board.set_last_error(name, "panicked; it is started anew later");
-                self.slots[index].bury(begin);
-            }
+        let error = match &outcome {
+            Ok(Ok(())) => String::new(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "panicked; it is started anew later".to_owned(),
+        };
+        if slot.is_in_trouble || !error.is_empty() {
+            slot.is_in_trouble = !error.is_empty();
+            self.starter.board.set_last_error(name, &error);
+        }
+        if outcome.is_err() {
+            slot.bury(begin);
         }
     }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Words of a kernel file that become metrics of one family.
 
-use std::collections::HashMap;
-
+use indexmap::IndexMap;
 use semconv::{Field, FieldFamily, MetricDef};
 
 use super::Filter;
@@ -10,23 +9,33 @@ use super::Filter;
 /// Words that pass a filter, with what is made of each once.
 pub struct Words<T> {
     filter: Filter,
-    known: HashMap<String, Option<T>>,
+    known: IndexMap<String, Option<T>>,
+    /// The kernel writes its words in one order: after one there comes, mostly, this.
+    expected: usize,
 }
 
 impl<T: Clone> Words<T> {
     /// Words that pass `filter`.
     pub fn new(filter: Filter) -> Self {
-        Self { filter, known: HashMap::new() }
+        Self { filter, known: IndexMap::new(), expected: 0 }
     }
 
     /// What `make` made of `word` when it was new; `None` where it is not collected.
     pub fn get(&mut self, word: &str, make: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        if let Some(known) = self.known.get(word) {
-            return known.clone();
+        let at = match self.known.get_index(self.expected) {
+            Some((expected, _)) if expected == word => self.expected,
+            _ => self.place(word, make),
+        };
+        self.expected = at + 1;
+        self.known[at].clone()
+    }
+
+    fn place(&mut self, word: &str, make: impl FnOnce(&str) -> Option<T>) -> usize {
+        if let Some(at) = self.known.get_index_of(word) {
+            return at;
         }
         let made = self.filter.passes(word).then(|| make(word)).flatten();
-        self.known.insert(word.to_owned(), made.clone());
-        made
+        self.known.insert_full(word.to_owned(), made).0
     }
 }
 
@@ -51,5 +60,29 @@ impl Fields {
     /// What `word` is; `None` where it is not collected.
     pub fn get(&mut self, word: &str) -> Option<Field> {
         self.words.get(word, |word| self.family.field(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_what_it_was_in_any_order() {
+        let mut words = Words::new(Filter::new("", "^no"));
+        let mut made = 0;
+        let mut get = |word: &str| {
+            words.get(word, |word| {
+                made += 1;
+                (word != "unknown").then(|| word.to_uppercase())
+            })
+        };
+        for file in ["a no b", "a no b", "b a new no a", "unknown a no b new unknown"] {
+            for word in file.split(' ') {
+                let expected = !matches!(word, "no" | "unknown");
+                assert_eq!(get(word), expected.then(|| word.to_uppercase()), "{word} in {file}");
+            }
+        }
+        assert_eq!(made, 4);
     }
 }

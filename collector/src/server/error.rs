@@ -6,7 +6,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// What is wrong with a request.
+use crate::collect::CollectionFailed;
+
+/// Why a request is not answered.
 #[derive(Debug)]
 pub(super) enum ApiError {
     /// Its body or its filters.
@@ -21,6 +23,14 @@ pub(super) enum ApiError {
     TooLarge,
     /// There are too many like it.
     TooMany(String),
+    /// Nothing: the fault is ours.
+    Failed(String),
+}
+
+impl From<CollectionFailed> for ApiError {
+    fn from(error: CollectionFailed) -> Self {
+        ApiError::Failed(error.to_string())
+    }
 }
 
 impl IntoResponse for ApiError {
@@ -46,6 +56,7 @@ impl IntoResponse for ApiError {
                 "the body is too large, or came too slowly".to_owned(),
             ),
             ApiError::TooMany(message) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", message),
+            ApiError::Failed(message) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
         };
         let body = json!({ "error": { "code": code, "message": message } }).to_string();
         (status, [(CONTENT_TYPE, "application/json")], body).into_response()

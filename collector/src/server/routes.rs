@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{BoxError, Router};
 use futures_util::stream;
 use serde_json::json;
 
@@ -105,17 +105,34 @@ async fn index() -> String {
     )
 }
 
-async fn metrics(State(doors): Shared, headers: HeaderMap) -> Response {
+async fn metrics(State(doors): Shared, headers: HeaderMap) -> Result<Response, ApiError> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = Format::negotiate(header(ACCEPT));
-    let pieces = pieces(&*(doors.take)().await, format);
-    let content_type = [(CONTENT_TYPE, format.content_type())];
-    if takes_gzip(header(ACCEPT_ENCODING)) {
-        let body = Body::from_stream(stream::iter(Gzip::new(pieces)));
-        return (content_type, [(CONTENT_ENCODING, "gzip")], body).into_response();
+    let is_packed = takes_gzip(header(ACCEPT_ENCODING));
+    let body = doors.take.make(move |snapshot| {
+        let pieces = pieces(snapshot, format);
+        if is_packed {
+            body(Gzip::new(pieces))
+        } else {
+            body(pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))))
+        }
+    });
+    let mut response = ([(CONTENT_TYPE, format.content_type())], body.await?).into_response();
+    if is_packed {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let pieces = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
-    (content_type, Body::from_stream(stream::iter(pieces))).into_response()
+    Ok(response)
+}
+
+/// Pieces of a page that are made at once: a page without containers has no more. Others are made
+/// as the client takes them, so that no page is in memory as a whole.
+const FIRST_PIECES: usize = 2;
+
+fn body<E: Into<BoxError> + Send + 'static>(
+    mut pieces: impl Iterator<Item = Result<Bytes, E>> + Send + 'static,
+) -> Body {
+    let first: Vec<_> = pieces.by_ref().take(FIRST_PIECES).collect();
+    Body::from_stream(stream::iter(first.into_iter().chain(pieces)))
 }
 
 /// Whether an `Accept-Encoding` lets a page be compressed.

@@ -16,12 +16,12 @@ pub fn host() -> Arc<Resource> {
 }
 
 /// One gauge, each time at another time.
-pub fn snapshot() -> Arc<Snapshot> {
+pub fn snapshot() -> Snapshot {
     static TIME: AtomicU64 = AtomicU64::new(1);
     let mut recorder = Recorder::new(&host());
     recorder.set_probe("cpu.loadavg");
     recorder.host().gauge(&metric::SYSTEM_CPU_LOAD_AVERAGE_1M, Vec::new(), 0.5);
-    Arc::new(recorder.finish(TIME.fetch_add(1, Ordering::Relaxed)))
+    recorder.finish(TIME.fetch_add(1, Ordering::Relaxed))
 }
 
 /// An OOM kill of that process.

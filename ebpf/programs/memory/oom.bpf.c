@@ -46,7 +46,7 @@ struct {
 /* User space removes the entries of cgroups that are gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, u64);
 	__type(value, struct oom_count);
 } cgroup_kills SEC(".maps");

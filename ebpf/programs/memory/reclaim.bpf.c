@@ -13,7 +13,7 @@
 /* User space removes the entries of cgroups that are gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 2048);
 	__type(key, u64);
 	__type(value, struct reclaim_count);
 } cgroup_reclaims SEC(".maps");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files of the host's network.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,20 +99,26 @@ pub fn neighbors(_: &Containers, out: &mut Reading) {
     out.add("linux.network.neighbor.limit", &ipv4, limit);
 }
 
-/// `/sys/class/infiniband/<device>/ports/<port>/{counters,hw_counters}`
+/// `/sys/class/infiniband/<device>/ports/<port>/{hw_counters,counters}`; of a word in both, the
+/// driver's own.
 pub fn rdma(_: &Containers, out: &mut Reading) {
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
     for device in inside(Path::new("/sys/class/infiniband")) {
         for port in inside(&device.join("ports")) {
-            let groups = ["counters", "hw_counters"].map(|group| inside(&port.join(group)));
+            let groups = ["hw_counters", "counters"].map(|group| inside(&port.join(group)));
+            let mut words = HashSet::new();
             let (of_device, of_port) = (name(&device), name(&port));
             let attributes = [("linux.rdma.device", &*of_device), ("linux.rdma.port", &*of_port)];
             for file in groups.concat() {
+                if !words.insert(name(&file)) {
+                    continue;
+                }
                 let Ok(text) = fs::read_to_string(&file) else { continue };
                 // Data is counted in words of four bytes.
                 let unit = if name(&file).ends_with("_data") { 4.0 } else { 1.0 };
                 if let Some(value) = numbers(&text).first() {
-                    out.add(&format!("linux.rdma.{}", name(&file)), &attributes, value * unit);
+                    let metric = format!("linux.rdma.{}", name(&file).to_lowercase());
+                    out.add(&metric, &attributes, value * unit);
                 }
             }
         }

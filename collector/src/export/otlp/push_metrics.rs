@@ -34,8 +34,10 @@ pub struct MetricPush {
     compression: Compression,
     backlog: Backlog,
     /// The last snapshot pushed. One that a scrape has taken meanwhile may come twice.
-    pushed: Mutex<Option<Arc<Snapshot>>>,
+    pushed: Pushed,
 }
+
+type Pushed = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
 impl MetricPush {
     /// Pushes what `take` gives, every `interval`.
@@ -47,7 +49,7 @@ impl MetricPush {
     ) -> Result<Self, TargetError> {
         let compression = target.compression;
         let courier = Courier::new(target, status)?;
-        let (backlog, pushed) = (Backlog::default(), Mutex::default());
+        let (backlog, pushed) = (Backlog::default(), Pushed::default());
         Ok(Self { courier, take, interval, compression, backlog, pushed })
     }
 
@@ -71,18 +73,12 @@ impl MetricPush {
     }
 
     async fn enqueue(&self) {
-        let snapshot = (self.take)().await;
-        let last = lock(&self.pushed).replace(Arc::clone(&snapshot));
-        if last.as_ref().is_some_and(|last| last.time == snapshot.time) {
-            return;
-        }
-        let ended = last.map(|last| ended_since(&last, &snapshot)).unwrap_or_default();
-        for request in encode::metrics(&snapshot, &ended, MAX_REQUEST) {
-            // Compressing into memory cannot fail but for a bug of the library.
-            if let Ok(payload) = Payload::new(request, self.compression) {
-                let dropped = self.backlog.push(payload, Instant::now());
-                self.courier.dropped(dropped, "queue_full");
-            }
+        let (pushed, compression) = (Arc::clone(&self.pushed), self.compression);
+        let payloads = self.take.make(move |snapshot| payloads(snapshot, &pushed, compression));
+        // Without a collection there is nothing to push, and nothing that has ended.
+        for payload in payloads.await.unwrap_or_default() {
+            let dropped = self.backlog.push(payload, Instant::now());
+            self.courier.dropped(dropped, "queue_full");
         }
     }
 
@@ -103,6 +99,22 @@ impl MetricPush {
             self.backlog.pop(&payload);
         }
     }
+}
+
+/// Requests with all of a snapshot, and with what has ended since the last; none if it was pushed.
+fn payloads(
+    snapshot: &Arc<Snapshot>,
+    pushed: &Mutex<Option<Arc<Snapshot>>>,
+    compression: Compression,
+) -> Vec<Payload> {
+    let last = lock(pushed).replace(Arc::clone(snapshot));
+    if last.as_ref().is_some_and(|last| last.time == snapshot.time) {
+        return Vec::new();
+    }
+    let ended = last.map(|last| ended_since(&last, snapshot)).unwrap_or_default();
+    let requests = encode::metrics(snapshot, &ended, MAX_REQUEST).into_iter();
+    // Compressing into memory cannot fail but for a bug of the library.
+    requests.filter_map(|request| Payload::new(request, compression).ok()).collect()
 }
 
 /// Metrics of pods and containers that `last` has and `now` has not. A container that was killed

@@ -57,7 +57,8 @@ pub fn pieces(snapshot: &Snapshot, format: Format) -> impl Iterator<Item = Strin
 }
 
 fn families(snapshot: &Snapshot) -> Families {
-    let mut families = Families::default();
+    let points = snapshot.entities.iter().map(|entity| entity.points.len()).sum();
+    let mut families = Families::with_capacity(points);
     let (containers, by_pod) = labels_of_containers(snapshot);
     for entity in &snapshot.entities {
         let is_host = entity.resource.kind == EntityKind::Host;
@@ -66,8 +67,9 @@ fn families(snapshot: &Snapshot) -> Families {
             EntityKind::Pod => by_pod.get(&*entity.resource.identity).cloned().unwrap_or_default(),
             EntityKind::Host | EntityKind::Container => vec![common_labels(&entity.resource)],
         };
-        for point in &entity.points {
-            for legacy in point.metric.legacy {
+        let is_same = |one: &Point, other: &Point| std::ptr::eq(one.metric, other.metric);
+        for points in entity.points.chunk_by(is_same) {
+            for legacy in points[0].metric.legacy {
                 let whose = match legacy.scope {
                     LegacyScope::Any => &own,
                     LegacyScope::Host if is_host => &own,
@@ -75,7 +77,7 @@ fn families(snapshot: &Snapshot) -> Families {
                     LegacyScope::EachContainer if is_host => &containers,
                     _ => continue,
                 };
-                whose.iter().for_each(|common| add(&mut families, legacy, point, common));
+                add(&mut families, legacy, points, whose);
             }
         }
     }
@@ -94,26 +96,38 @@ fn labels_of_containers(snapshot: &Snapshot) -> (Vec<Labels>, HashMap<&str, Vec<
     (all, by_pod)
 }
 
-fn add(families: &mut Families, legacy: &'static LegacyMetric, point: &Point, common: &Labels) {
-    let chosen = |select: &semconv::Select| {
-        let value = value_of(point, select.attribute).and_then(Value::as_str);
-        value.is_some_and(|value| select.values.contains(&value))
-    };
-    if !legacy.select.iter().all(chosen) {
-        return;
-    }
-    let family = families.of(legacy);
-    let own = legacy.labels.iter().map(|(label, def)| (*label, shown(legacy, point, def)));
+/// Adds points of one metric, once for each of `whose` labels.
+fn add(families: &mut Families, legacy: &'static LegacyMetric, points: &[Point], whose: &[Labels]) {
+    let place = families.of(legacy);
     let factor = if legacy.pages { legacy.factor / page_size() } else { legacy.factor };
-    match &point.value {
-        PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
-            for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate() {
-                let zone = once(("zone", Cow::Owned(zone.to_string())));
-                family.add(common, own.clone().chain(zone), count as f64 * factor);
+    for point in points.iter().filter(|point| is_chosen(legacy, point)) {
+        let own = legacy.labels.iter().map(|(label, def)| (*label, shown(legacy, point, def)));
+        match &point.value {
+            PointValue::Histogram(histogram) if !legacy.zones.is_empty() => {
+                for (zone, count) in zones(point.metric, legacy, histogram).into_iter().enumerate()
+                {
+                    let zone = once(("zone", Cow::Owned(zone.to_string())));
+                    let labels = own.clone().chain(zone);
+                    let value = count as f64 * factor;
+                    whose
+                        .iter()
+                        .for_each(|common| families.add(place, common, labels.clone(), value));
+                }
+            }
+            value => {
+                let value = value.as_f64() * factor;
+                whose.iter().for_each(|common| families.add(place, common, own.clone(), value));
             }
         }
-        value => family.add(common, own, value.as_f64() * factor),
     }
+}
+
+/// Whether a point passes all that the metric selects.
+fn is_chosen(legacy: &LegacyMetric, point: &Point) -> bool {
+    legacy.select.iter().all(|select| {
+        let value = value_of(point, select.attribute).and_then(Value::as_str);
+        value.is_some_and(|value| select.values.contains(&value))
+    })
 }
 
 /// What a label says of a point.

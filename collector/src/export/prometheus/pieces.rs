@@ -2,15 +2,16 @@
 //! Writing the page.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use semconv::{LEGACY_PREFIX, LegacyKind};
 
-use super::families::{Families, Family, Sorted, escape};
+use super::families::{Families, Family, OfFamily, Sorted, escape};
 use super::{Format, number};
 
 /// Bytes of a piece, at least.
 const PIECE: usize = 64 * 1024;
+/// What the last metric of a piece may have beyond that, mostly.
+const SLACK: usize = 8 * 1024;
 
 /// The page, piece by piece.
 pub(super) struct Pieces {
@@ -35,51 +36,53 @@ impl Iterator for Pieces {
         if self.is_over {
             return None;
         }
-        let mut out = String::with_capacity(PIECE);
+        let mut out = String::with_capacity(PIECE + SLACK);
         while out.len() < PIECE {
-            let Some((name, family)) = self.families.next() else {
+            let Some((family, series)) = self.families.next() else {
                 self.is_over = true;
                 if self.format == Format::OpenMetrics {
                     out.push_str("# EOF\n");
                 }
                 break;
             };
-            let title = self.title(name, family.kind);
-            print(name, family, title, self.format, &mut out);
+            let title = title(family, self.format, &self.names);
+            print(family, series, title, self.format, &mut out);
             if self.format == Format::OpenMetrics {
-                self.names.insert(name);
+                self.names.insert(family.name);
             }
         }
         Some(out)
     }
 }
 
-impl Pieces {
-    /// Name and type of a family. OpenMetrics names a counter without the ending that its series
-    /// have; where HUATUO has a gauge of that name, which comes before it, it keeps its ending.
-    fn title<'a>(&self, name: &'a str, kind: LegacyKind) -> (&'a str, &'static str) {
-        match (self.format, kind) {
-            (_, LegacyKind::Gauge) => (name, "gauge"),
-            (Format::Text, LegacyKind::Counter) => (name, "counter"),
-            (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
-                Some(title) if !self.names.contains(title) => (title, "counter"),
-                _ => (name, "unknown"),
-            },
-        }
+/// Name and type of a family. OpenMetrics names a counter without the ending that its series have;
+/// where HUATUO has a gauge of that name, which comes before it, it keeps its ending.
+fn title(
+    Family { name, kind, .. }: Family,
+    format: Format,
+    written: &HashSet<&str>,
+) -> (&'static str, &'static str) {
+    match (format, kind) {
+        (_, LegacyKind::Gauge) => (name, "gauge"),
+        (Format::Text, LegacyKind::Counter) => (name, "counter"),
+        (Format::OpenMetrics, LegacyKind::Counter) => match name.strip_suffix("_total") {
+            Some(title) if !written.contains(title) => (title, "counter"),
+            _ => (name, "unknown"),
+        },
     }
 }
 
 fn print(
-    name: &str,
-    family: Family,
+    Family { name, help, .. }: Family,
+    series: OfFamily<'_>,
     (title, kind): (&str, &str),
     format: Format,
     out: &mut String,
 ) {
-    let help = escape(family.help, format == Format::OpenMetrics);
-    let _ = writeln!(out, "# HELP {LEGACY_PREFIX}{title} {help}");
-    let _ = writeln!(out, "# TYPE {LEGACY_PREFIX}{title} {kind}");
-    family.each(|labels, value| {
+    let help = escape(help, format == Format::OpenMetrics);
+    out.extend(["# HELP ", LEGACY_PREFIX, title, " ", &*help, "\n"]);
+    out.extend(["# TYPE ", LEGACY_PREFIX, title, " ", kind, "\n"]);
+    series.each(|labels, value| {
         out.extend([LEGACY_PREFIX, name, "{", labels, "} "]);
         number::print(value, out);
         out.push('\n');

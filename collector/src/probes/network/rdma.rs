@@ -34,10 +34,15 @@ pub static PROBE: ProbeDef = ProbeDef {
 struct Rdma {
     root: PathBuf,
     fields: Fields,
-    counters: HashMap<PathBuf, Counter>,
-    /// What each file told, by its path.
+    /// By what `key` gives.
+    counters: HashMap<String, Counter>,
+    /// What each told, by the same.
     known: Devices<1>,
 }
+
+/// Where counters lie. The driver's own come first: of a word that both have, the other is what
+/// the port's management tells, which may have 8 bits and stop at 255.
+const GROUPS: [&str; 2] = ["hw_counters", "counters"];
 
 /// One file.
 struct Counter {
@@ -54,7 +59,7 @@ impl Probe for Rdma {
         for device in names(&self.root) {
             let ports = self.root.join(&device).join("ports");
             for port in names(&ports) {
-                for group in ["counters", "hw_counters"] {
+                for group in GROUPS {
                     let folder = ports.join(&port).join(group);
                     self.look(&folder, &device, &port, cx.now);
                 }
@@ -62,10 +67,9 @@ impl Probe for Rdma {
         }
         self.counters.retain(|_, counter| counter.seen == cx.now);
         let mut host = out.host();
-        for (path, counter) in &mut self.counters {
+        for (key, counter) in &mut self.counters {
             let Some(value) = counter.read() else { continue };
-            let path = path.to_string_lossy();
-            let [known] = self.known.see(&path, [value], cx.now, cx.boot_time).counters;
+            let [known] = self.known.see(key, [value], cx.now, cx.boot_time).counters;
             counter.record(value, known.start, &mut host);
         }
         self.known.end(cx.now);
@@ -78,17 +82,21 @@ impl Rdma {
     fn look(&mut self, folder: &Path, device: &str, port: &str, now: UnixNanos) {
         let Ok(port) = port.parse() else { return };
         for word in names(folder) {
-            let path = folder.join(&word);
-            if let Some(known) = self.counters.get_mut(&path) {
+            let key = key(device, port, &word);
+            if let Some(known) = self.counters.get_mut(&key) {
                 known.seen = now;
                 continue;
             }
             let Some(field) = self.fields.get(&word) else { continue };
-            let (file, device) = (KeptFile::new(path.clone()), device.into());
-            let counter = Counter { file, field, device, port, seen: now };
-            self.counters.insert(path, counter);
+            let (file, device) = (KeptFile::new(folder.join(&word)), device.into());
+            self.counters.insert(key, Counter { file, field, device, port, seen: now });
         }
     }
+}
+
+/// What a port counts under one word.
+fn key(device: &str, port: i64, word: &str) -> String {
+    format!("{device}/{port}/{word}")
 }
 
 impl Counter {
@@ -134,6 +142,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "mlx5_0/ports/1/counters/port_rcv_data", "1000\n");
         write(root.path(), "mlx5_0/ports/2/hw_counters/rnr_nak_retry_err", "7\n");
+        write(root.path(), "mlx5_0/ports/2/counters/rnr_nak_retry_err", "255\n");
         write(root.path(), "mlx5_0/ports/2/hw_counters/absent", "N/A (no PMA)\n");
         let fs_of = HostFs::new(root.path());
         let entities = Entities::discover(&crate::config::Config::default(), &fs_of);

@@ -13,13 +13,16 @@ use semconv::attribute;
 
 use super::Direction;
 use crate::bpf::{MapError, Table};
-use crate::hostfs::HostFs;
+use crate::hostfs::{HostFs, KeptFile};
 use crate::probes::kernel_text;
 use crate::signal::{Attribute, Value};
 
-/// Disks, looked up once per collection.
+/// Disks, looked up once, and again when the kernel's devices have changed.
 pub struct Disks {
     fs: HostFs,
+    /// Grows with each device that comes, goes or is renamed (lib/kobject_uevent.c).
+    changes: KeptFile,
+    changes_seen: Option<u64>,
     /// By the number of a disk, or of a path to one.
     known: HashMap<u32, Option<Disk>>,
 }
@@ -33,18 +36,28 @@ struct Disk {
 
 impl Disks {
     pub fn new(fs: &HostFs) -> Self {
-        Self { fs: fs.clone(), known: HashMap::new() }
+        let changes = KeptFile::new(fs.rooted(Path::new("/sys/kernel/uevent_seqnum")));
+        Self { fs: fs.clone(), changes, changes_seen: None, known: HashMap::new() }
     }
 
     /// Disks come and go. `names` has what the kernel calls them.
     pub fn look_again(&mut self, names: &mut Table<u32, block_disk>) -> Result<(), MapError> {
-        self.known.clear();
+        self.forget_if_devices_changed();
         for (device, named) in names.entries()? {
             if !self.is_there(device) && !self.add_path(device, &kernel_text(&named.name)) {
                 names.remove(device)?;
             }
         }
         Ok(())
+    }
+
+    /// Comes before disks are looked up: one that comes meanwhile is a change again.
+    fn forget_if_devices_changed(&mut self) {
+        let changes = self.changes.read().ok().and_then(|text| text.trim().parse().ok());
+        if changes.is_none() || changes != self.changes_seen {
+            self.known.clear();
+        }
+        self.changes_seen = changes;
     }
 
     /// Remembers where a path leads; false where it leads to no disk.
@@ -141,8 +154,16 @@ mod tests {
         let disk = disks.find(device).unwrap();
         assert_eq!((&*disk.name, &*disk.number), ("nvme0n1", "259:1048575"));
         assert!(!disks.is_there(8 << 20));
+        let changes = root.path().join("sys/kernel/uevent_seqnum");
+        fs::create_dir_all(changes.parent().unwrap()).unwrap();
+        fs::write(&changes, "7\n").unwrap();
+        disks.forget_if_devices_changed();
+        assert!(disks.is_there(device));
         fs::remove_file(folder.join("259:1048575")).unwrap();
-        disks.known.clear();
+        disks.forget_if_devices_changed();
+        assert!(disks.is_there(device), "no device has changed");
+        fs::write(&changes, "8\n").unwrap();
+        disks.forget_if_devices_changed();
         assert!(disks.attributes(device).is_none());
     }
 

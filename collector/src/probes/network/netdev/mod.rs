@@ -134,8 +134,8 @@ impl Column {
     }
 
     fn attributes(&self, metric: &MetricDef, device: &Arc<str>) -> Vec<Attribute> {
-        let mut attributes: Vec<Attribute> =
-            vec![(&attribute::NETWORK_INTERFACE_NAME, Value::from(device))];
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(3);
+        attributes.push((&attribute::NETWORK_INTERFACE_NAME, Value::from(device)));
         // Upstream names the device differently on this one metric; both are sent until that is
         // mended.
         if metric.attributes.iter().any(|def| def.key == attribute::SYSTEM_DEVICE.key) {
