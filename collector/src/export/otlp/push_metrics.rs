@@ -34,10 +34,8 @@ pub struct MetricPush {
     compression: Compression,
     backlog: Backlog,
     /// The last snapshot pushed. One that a scrape has taken meanwhile may come twice.
-    pushed: Pushed,
+    pushed: Mutex<Option<Arc<Snapshot>>>,
 }
-
-type Pushed = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
 impl MetricPush {
     /// Pushes what `take` gives, every `interval`.
@@ -49,7 +47,7 @@ impl MetricPush {
     ) -> Result<Self, TargetError> {
         let compression = target.compression;
         let courier = Courier::new(target, status)?;
-        let (backlog, pushed) = (Backlog::default(), Pushed::default());
+        let (backlog, pushed) = (Backlog::default(), Mutex::default());
         Ok(Self { courier, take, interval, compression, backlog, pushed })
     }
 
@@ -73,10 +71,14 @@ impl MetricPush {
     }
 
     async fn enqueue(&self) {
-        let (pushed, compression) = (Arc::clone(&self.pushed), self.compression);
-        let payloads = self.take.make(move |snapshot| payloads(snapshot, &pushed, compression));
+        let (last, compression) = (lock(&self.pushed).clone(), self.compression);
+        let made = self.take.make(move |snapshot| {
+            (Arc::clone(snapshot), payloads(snapshot, last.as_deref(), compression))
+        });
         // Without a collection there is nothing to push, and nothing that has ended.
-        for payload in payloads.await.unwrap_or_default() {
+        let Ok((snapshot, payloads)) = made.await else { return };
+        *lock(&self.pushed) = Some(snapshot);
+        for payload in payloads {
             let dropped = self.backlog.push(payload, Instant::now());
             self.courier.dropped(dropped, "queue_full");
         }
@@ -101,17 +103,17 @@ impl MetricPush {
     }
 }
 
-/// Requests with all of a snapshot, and with what has ended since the last; none if it was pushed.
+/// Requests with all of a snapshot, and with what has ended since the last that was pushed; none if
+/// it is that one.
 fn payloads(
-    snapshot: &Arc<Snapshot>,
-    pushed: &Mutex<Option<Arc<Snapshot>>>,
+    snapshot: &Snapshot,
+    last: Option<&Snapshot>,
     compression: Compression,
 ) -> Vec<Payload> {
-    let last = lock(pushed).replace(Arc::clone(snapshot));
-    if last.as_ref().is_some_and(|last| last.time == snapshot.time) {
+    if last.is_some_and(|last| last.time == snapshot.time) {
         return Vec::new();
     }
-    let ended = last.map(|last| ended_since(&last, snapshot)).unwrap_or_default();
+    let ended = last.map(|last| ended_since(last, snapshot)).unwrap_or_default();
     let requests = encode::metrics(snapshot, &ended, MAX_REQUEST).into_iter();
     // Compressing into memory cannot fail but for a bug of the library.
     requests.filter_map(|request| Payload::new(request, compression).ok()).collect()
