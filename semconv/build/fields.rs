@@ -47,13 +47,14 @@ fn emit_family(family: &Family) -> anyhow::Result<String> {
     let labels = labels(&family.legacy.labels);
     Ok(format!(
         "/// `{prefix}<word>`.\npub static {}: FieldFamily = FieldFamily {{ prefix: {prefix:?}, \
-         brief: {:?}, probe: {:?}, grouped: {:?}, legacy_prefix: {:?}, legacy_container: {:?}, \
+         brief: {:?}, probe: {:?}, grouped: {:?}, mixed_case: {:?}, legacy_prefix: {:?}, legacy_container: {:?}, \
          legacy_kind: LegacyKind::{:?}, legacy_help: {:?}, attributes: &[{keys}], \
          legacy_labels: &[{labels}], rules: &[{rules}] }};\n",
         constant(&family.name),
         family.brief,
         family.probe,
         family.grouped,
+        family.grouped || family.mixed_case,
         family.legacy.prefix,
         family.legacy.container,
         family.legacy.kind,

@@ -368,6 +368,9 @@ pub struct Family {
     /// Words are `<group>_<name>` in the kernel's spelling.
     #[serde(default)]
     pub grouped: bool,
+    /// Its words may have capitals; those of grouped families always may.
+    #[serde(default)]
+    pub mixed_case: bool,
     /// Attributes that tell words of several objects apart.
     #[serde(default)]
     pub attributes: Vec<String>,

@@ -49,6 +49,8 @@ pub struct FieldFamily {
     /// Words are `<group>_<name>` in the kernel's spelling; names have `<group>.<name>`, in lower
     /// case.
     pub grouped: bool,
+    /// Words may have capitals; names have them in lower case.
+    pub mixed_case: bool,
     /// Start of the legacy name.
     pub legacy_prefix: &'static str,
     /// The same for containers, where they have a name of their own.
@@ -93,12 +95,13 @@ impl FieldFamily {
         })
     }
 
-    /// The metric of `word`, or `None` where it is no kernel word (`[A-Za-z0-9_]`, up to 64 bytes)
-    /// or the table of words is full.
+    /// The metric of `word`, or `None` where it is no kernel word (`[a-z0-9_]`, or `[A-Za-z0-9_]`
+    /// in mixed case, up to 64 bytes) or the table of words is full.
     pub fn field(&self, word: &str) -> Option<Field> {
+        let is_letter = |b: u8| b.is_ascii_lowercase() || self.mixed_case && b.is_ascii_uppercase();
         let well_formed = !word.is_empty()
             && word.len() <= 64
-            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            && word.bytes().all(|b| is_letter(b) || b.is_ascii_digit() || b == b'_');
         let in_parts = word.split_once('_').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
         if !well_formed || self.grouped && !in_parts {
             return None;
